@@ -1,0 +1,261 @@
+"""The one door to `.env` and the environment. Nothing else in the package reads either.
+
+Every tunable of the system is a field of `Settings`, with its unit in its name and its
+allowed range in its type; a value out of range is refused at start by its name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from whalestack.clock import MarketClock
+from whalestack.errors import StopAndTell
+
+
+class Mode(StrEnum):
+    """Where market data comes from and where orders go."""
+
+    DEMO = "demo"
+    PAPER = "paper"
+    TESTNET = "testnet"
+    BYBIT_DEMO = "bybit-demo"
+    LIVE = "live"
+
+
+class HeatmapSource(StrEnum):
+    """Who computes the heat maps."""
+
+    COINGLASS = "coinglass"
+    MODEL = "model"
+
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+SymbolList = Annotated[tuple[str, ...], NoDecode]
+
+LIVE_CONFIRMATION = "I accept that live trading can lose everything"
+
+
+class Settings(BaseSettings):
+    """Settings of one process, read once from `.env` and the environment.
+
+    Raises:
+        whalestack.errors.StopAndTell: by `load_settings`, naming every value that is
+            missing or out of range.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
+    )
+
+    # --- mode -----------------------------------------------------------------
+    mode: Mode = Mode.DEMO
+    live_trading_confirmed: str = ""
+
+    # --- stores ---------------------------------------------------------------
+    database_url: SecretStr = SecretStr("postgresql+psycopg2://whalestack@127.0.0.1:5432/whalestack")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_state_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
+    run_dir: Path = Path(".run")
+
+    # --- the clock --------------------------------------------------------------
+    clock_speed: float = Field(default=1.0, gt=0, le=3600)
+    clock_real_origin_ms: int = Field(default=0, ge=0)
+    clock_market_origin_ms: int = Field(default=0, ge=0)
+    clock_skew_limit_ms: int = Field(default=1000, ge=50, le=30_000)
+
+    # --- coinglass ----------------------------------------------------------------
+    coinglass_api_key: SecretStr = SecretStr("")
+    coinglass_url: str = "https://open-api-v4.coinglass.com"
+    coinglass_ws_url: str = "wss://open-ws.coinglass.com/ws-api"
+    coinglass_model: Literal["model1", "model2", "model3"] = "model2"
+    coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
+    coinglass_refetch_reserve_pct: Percent = 10.0
+    coinglass_timeout_s: float = Field(default=15.0, gt=0, le=120)
+    heatmap_source: HeatmapSource = HeatmapSource.COINGLASS
+
+    # --- bybit ----------------------------------------------------------------------
+    bybit_api_key: SecretStr = SecretStr("")
+    bybit_api_secret: SecretStr = SecretStr("")
+    bybit_rest_url: str = ""
+    bybit_public_ws_url: str = ""
+    bybit_private_ws_url: str = ""
+    bybit_timeout_s: float = Field(default=5.0, gt=0, le=60)
+    bybit_recv_window_ms: int = Field(default=5000, ge=1000, le=60_000)
+
+    # --- telegram and x -----------------------------------------------------------------
+    telegram_bot_token: SecretStr = SecretStr("")
+    telegram_chat_id: str = ""
+    telegram_url: str = "https://api.telegram.org"
+    x_consumer_key: SecretStr = SecretStr("")
+    x_consumer_secret: SecretStr = SecretStr("")
+    x_access_token: SecretStr = SecretStr("")
+    x_access_token_secret: SecretStr = SecretStr("")
+    x_url: str = "https://api.twitter.com"
+    x_posts_per_day: int = Field(default=15, ge=0, le=100_000)
+    x_posts_per_month: int = Field(default=450, ge=0, le=1_000_000)
+    broadcast_max_age_s: int = Field(default=900, ge=10)
+
+    # --- the universe ---------------------------------------------------------------------
+    majors: SymbolList = ("BTC", "ETH")
+    blacklist: SymbolList = ()
+    min_turnover_24h_usd: float = Field(default=0.0, ge=0)
+    min_turnover_to_risk_ratio: float = Field(default=100.0, ge=0)
+    min_listing_age_h: float = Field(default=24.0, ge=0)
+    max_coins: int = Field(default=2000, ge=1)
+
+    # --- heat maps and ranking ---------------------------------------------------------------
+    refresh_interval_s: int = Field(default=300, ge=30)
+    heatmap_max_age_s: int = Field(default=300, ge=10)
+    pattern_max_age_s: int = Field(default=86_400, ge=60)
+    ranking_top: int = Field(default=10, ge=1, le=100)
+    ranking_watch: int = Field(default=3, ge=1, le=100)
+    neutral_band_pct: Percent = 5.0
+    success_prior: float = Field(default=0.5, ge=0, le=1)
+    success_prior_weight: float = Field(default=20.0, ge=0)
+
+    # --- triggers (floors; each coin's own distribution may ask for more) ---------------------
+    trigger_oi_change_pct: float = Field(default=3.0, gt=0)
+    trigger_volume_ratio: float = Field(default=1.5, gt=0)
+    trigger_price_change_pct: float = Field(default=1.0, gt=0)
+    mover_1m_pct: float = Field(default=2.0, gt=0)
+    mover_5m_pct: float = Field(default=5.0, gt=0)
+    trigger_quantile: float = Field(default=0.95, gt=0, lt=1)
+    trigger_min_observations: int = Field(default=60, ge=1)
+    signal_cooldown_s: int = Field(default=900, ge=0)
+    signal_max_age_s: int = Field(default=120, ge=1)
+
+    # --- trading --------------------------------------------------------------------------------
+    autotrader_name: str = Field(default="conservative-1", pattern=r"^[a-z0-9-]{1,16}$")
+    autotrader_strategy: Literal["CONSERVATIVE", "AGGRESSIVE", "REVERSAL"] = "CONSERVATIVE"
+    autotrader_enabled: bool = True
+    risk_per_trade_pct: float = Field(default=1.0, gt=0, le=100)
+    entry_offset_pct: float = Field(default=2.0, ge=0, le=50)
+    entry_wait_s: int = Field(default=3600, ge=10)
+    stop_min_pct: float = Field(default=5.0, gt=0, le=50)
+    stop_max_pct: float = Field(default=10.0, gt=0, le=50)
+    stop_beyond_cluster_pct: float = Field(default=0.5, ge=0, le=10)
+    max_leverage: float = Field(default=10.0, ge=1, le=100)
+    slippage_pct: float = Field(default=0.1, ge=0, le=10)
+    expected_hold_h: float = Field(default=8.0, ge=0)
+    min_observations: int = Field(default=30, ge=1)
+    short_range_min_success: float = Field(default=0.75, ge=0, le=1)
+    trade_without_history: bool | None = None
+
+    # --- guards -----------------------------------------------------------------------------------
+    max_open_positions: int = Field(default=5, ge=1)
+    max_exposure_pct: float = Field(default=200.0, gt=0)
+    max_coin_exposure_pct: float = Field(default=50.0, gt=0)
+    max_daily_loss_pct: float = Field(default=5.0, gt=0, le=100)
+    max_drawdown_pct: float = Field(default=20.0, gt=0, le=100)
+    cooldown_after_stop_s: int = Field(default=3600, ge=0)
+    max_stop_streak: int = Field(default=4, ge=1)
+    stale_tick_s: int = Field(default=60, ge=1)
+    unknown_order_bound_s: int = Field(default=120, ge=5)
+    adopt_unknown_positions: bool = False
+
+    # --- trailing -----------------------------------------------------------------------------------
+    trailing_steps_pct: Annotated[tuple[tuple[float, float], ...], NoDecode] = (
+        (10.0, 0.0),
+        (20.0, 10.0),
+        (50.0, 30.0),
+    )
+
+    # --- workers --------------------------------------------------------------------------------------
+    heatmap_concurrency: int = Field(default=8, ge=1, le=256)
+    heatmap_batch: int = Field(default=24, ge=1, le=1000)
+    flower_port: int = Field(default=5555, ge=1, le=65_535)
+    flower_basic_auth: SecretStr = SecretStr("")
+    beat_redundant: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+    archive_raw: bool = False
+
+    # --- retention -----------------------------------------------------------------------------------
+    keep_snapshots_days: int = Field(default=30, ge=1)
+    keep_ticks_days: int = Field(default=30, ge=1)
+    keep_candles_days: int = Field(default=400, ge=1)
+
+    # --- simulator --------------------------------------------------------------------------------------
+    simulator_market: str = "synthetic"
+    simulator_seed: int = 7
+    simulator_coins: int = Field(default=60, ge=1, le=5000)
+    simulator_equity_usd: float = Field(default=10_000.0, gt=0)
+    simulator_symbols: SymbolList = ()
+
+    @field_validator("majors", "blacklist", "simulator_symbols", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trailing_steps_pct", mode="before")
+    @classmethod
+    def _split_steps(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(
+                tuple(float(number) for number in step.split(":"))
+                for step in value.split(",")
+                if step.strip()
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.stop_min_pct > self.stop_max_pct:
+            raise ValueError("STOP_MIN_PCT is above STOP_MAX_PCT")
+        for profit, stop in self.trailing_steps_pct:
+            if stop >= profit:
+                raise ValueError(
+                    f"TRAILING_STEPS_PCT: a stop at {stop} for a profit of {profit} is not below it"
+                )
+        if self.mode is Mode.LIVE and self.live_trading_confirmed != LIVE_CONFIRMATION:
+            raise ValueError(
+                f"MODE=live needs a second switch: set LIVE_TRADING_CONFIRMED='{LIVE_CONFIRMATION}'"
+            )
+        return self
+
+    @property
+    def is_real_money(self) -> bool:
+        """True only where orders cost real money."""
+        return self.mode is Mode.LIVE
+
+    @property
+    def may_trade_without_history(self) -> bool:
+        """Whether a coin with too few observations may be traded to learn."""
+        if self.trade_without_history is None:
+            return not self.is_real_money
+        return self.trade_without_history
+
+    def clock(self) -> MarketClock:
+        """The clock that every process with these settings shares."""
+        return MarketClock(self.clock_speed, self.clock_real_origin_ms, self.clock_market_origin_ms)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; overrides win over the environment, which wins over `.env`.
+
+    Raises:
+        StopAndTell: one line for each value that is missing or out of range, by its name;
+            the value itself is not repeated, because it may be a secret.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part).upper() for part in problem['loc']) or 'settings'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise StopAndTell("bad settings; " + "; ".join(lines)) from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return load_settings()

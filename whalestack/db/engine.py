@@ -1,0 +1,76 @@
+"""Engines and units of work. An engine is made per process, after any fork."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from whalestack.config import Settings
+from whalestack.dispatch import Dispatcher, Job
+
+
+def make_engine(database_url: str, *, pool_size: int = 4, application_name: str = "whalestack") -> Engine:
+    """An engine for one process; nothing connects until it is first used.
+
+    Args:
+        database_url: a ``postgresql+psycopg2://`` URL. The driver is named because plain
+            ``postgresql://`` means psycopg 3 since SQLAlchemy 2.1.
+        pool_size: connections kept; as many again may overflow.
+        application_name: shown in pg_stat_activity.
+    """
+    return create_engine(
+        database_url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": 5,
+            # A statement that waits on a lock for ever would hold a worker for ever.
+            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=5000",
+        },
+    )
+
+
+class UnitOfWork:
+    """One transaction, and the jobs that leave only after it has committed."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.jobs: list[Job] = []
+
+    def dispatch_after_commit(self, job: Job) -> None:
+        """Send `job` once this transaction has committed; never if it does not."""
+        self.jobs.append(job)
+
+
+class Database:
+    """Opens units of work on one engine.
+
+    Args:
+        engine: of this process.
+        dispatcher: gets the jobs of a unit of work after its commit.
+    """
+
+    def __init__(self, engine: Engine, dispatcher: Dispatcher) -> None:
+        self.engine = engine
+        self._dispatcher = dispatcher
+
+    @classmethod
+    def from_settings(cls, settings: Settings, dispatcher: Dispatcher, *, pool_size: int = 4) -> Database:
+        """The database that the settings name."""
+        return cls(make_engine(settings.database_url.get_secret_value(), pool_size=pool_size), dispatcher)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            work = UnitOfWork(session)
+            with session.begin():
+                yield work
+        for job in work.jobs:
+            self._dispatcher.send(job)

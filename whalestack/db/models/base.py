@@ -1,0 +1,37 @@
+"""The declarative base, the naming of constraints, and column types used everywhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Numeric, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+BigId = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
+Json = Annotated[dict[str, Any], mapped_column(JSONB)]
+Money = Annotated[Decimal, mapped_column(Numeric(38, 18))]
+Reals = Annotated[list[float], mapped_column(ARRAY(REAL))]
+
+
+class Base(DeclarativeBase):
+    """Base of all tables. Every moment is market time in UTC unless its comment says real time."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {
+        datetime: DateTime(timezone=True),
+        Decimal: Numeric(38, 18),
+        str: Text,
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
