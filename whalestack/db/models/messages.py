@@ -38,6 +38,9 @@ class OutboxMessage(Base):
     due_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None] = mapped_column(comment="real time")
+    held_until: Mapped[datetime | None] = mapped_column(
+        comment="the channel asked that nothing be sent to it before this"
+    )
     sent_at: Mapped[datetime | None]
     external_id: Mapped[str | None]
     error: Mapped[str | None]
