@@ -1,0 +1,1 @@
+"""The markets that the simulator plays: synthetic, recorded or mirrored."""
