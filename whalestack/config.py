@@ -6,6 +6,7 @@ allowed range in its type; a value out of range is refused at start by its name.
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -37,7 +38,10 @@ class HeatmapSource(StrEnum):
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 SymbolList = Annotated[tuple[str, ...], NoDecode]
+MessageKind = Literal["signal", "entry", "stop_moved", "close", "refusal", "alert"]
+KindList = Annotated[tuple[MessageKind, ...], NoDecode]
 
+ENV_FILE_VARIABLE = "WHALESTACK_ENV_FILE"
 LIVE_CONFIRMATION = "I accept that live trading can lose everything"
 
 
@@ -62,6 +66,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_state_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
     run_dir: Path = Path(".run")
+    supervisor_pid: int = Field(default=0, ge=0)
 
     # --- the clock --------------------------------------------------------------
     clock_speed: float = Field(default=1.0, gt=0, le=3600)
@@ -99,7 +104,10 @@ class Settings(BaseSettings):
     x_url: str = "https://api.twitter.com"
     x_posts_per_day: int = Field(default=15, ge=0, le=100_000)
     x_posts_per_month: int = Field(default=450, ge=0, le=1_000_000)
+    x_kinds: KindList = ("signal", "entry", "stop_moved", "close", "refusal")
     broadcast_max_age_s: int = Field(default=900, ge=10)
+    broadcast_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    broadcast_repeat_kinds: KindList = ("alert",)
 
     # --- the universe ---------------------------------------------------------------------
     majors: SymbolList = ("BTC", "ETH")
@@ -167,6 +175,7 @@ class Settings(BaseSettings):
     )
 
     # --- workers --------------------------------------------------------------------------------------
+    heatmap_workers: int = Field(default=2, ge=1, le=64)
     heatmap_concurrency: int = Field(default=8, ge=1, le=256)
     heatmap_batch: int = Field(default=24, ge=1, le=1000)
     flower_port: int = Field(default=5555, ge=1, le=65_535)
@@ -182,6 +191,7 @@ class Settings(BaseSettings):
     keep_candles_days: int = Field(default=400, ge=1)
 
     # --- simulator --------------------------------------------------------------------------------------
+    simulator_port: int = Field(default=8900, ge=1, le=65_535)
     simulator_market: str = "synthetic"
     simulator_seed: int = 7
     simulator_coins: int = Field(default=60, ge=1, le=5000)
@@ -193,6 +203,13 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("x_kinds", "broadcast_repeat_kinds", mode="before")
+    @classmethod
+    def _split_kinds(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("trailing_steps_pct", mode="before")
@@ -241,12 +258,15 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; overrides win over the environment, which wins over `.env`.
 
+    The variable WHALESTACK_ENV_FILE names another file than `.env`: the demo uses it, so
+    that the keys of a real account in `.env` can never reach a demo process.
+
     Raises:
         StopAndTell: one line for each value that is missing or out of range, by its name;
             the value itself is not repeated, because it may be a secret.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=os.environ.get(ENV_FILE_VARIABLE, ".env"), **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part).upper() for part in problem['loc']) or 'settings'}: {problem['msg']}"

@@ -1,0 +1,1 @@
+"""The demo: everything on embedded parts, shown live in the terminal."""

@@ -1,0 +1,82 @@
+"""The base of every task: it counts runs, keeps exclusive tasks from overlapping and
+turns the errors of services into what Celery has to do about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from celery import Task
+from sqlalchemy import text
+
+from whalestack.errors import TryAgain
+from whalestack.runtime import Runtime, get_runtime
+from whalestack.tasks.runs import record_run
+
+logger = structlog.get_logger(__name__)
+
+
+class WhalestackTask(Task):  # type: ignore[type-arg]
+    """A thin shell over one service call.
+
+    A task whose service raises `TryAgain` ends without an error being logged as a crash: the
+    next run, a sweep or the reconciler repeats the work from its row. Celery itself never
+    retries, so an order can never be sent by a retry.
+
+    Attributes:
+        exclusive: when True, a run ends at once while another run of the same task is going.
+    """
+
+    abstract = True
+    exclusive = False
+    max_retries = 0
+
+    @property
+    def runtime(self) -> Runtime:
+        """Everything this process needs, made once per process and after the fork."""
+        return get_runtime()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        started_at, started = datetime.now(UTC), time.perf_counter()
+        structlog.contextvars.bind_contextvars(task=self.name)
+        status, error = "failed", None
+        try:
+            with self._alone() as alone:
+                if alone:
+                    super().__call__(*args, **kwargs)
+                status = "ok" if alone else "skipped_overlap"
+        except TryAgain as problem:
+            status, error = "try_again", f"{type(problem).__name__}: {problem}"
+            logger.warning("task_will_be_repeated", error=error)
+        except Exception as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            raise
+        finally:
+            structlog.contextvars.clear_contextvars()
+            record_run(
+                self.runtime.db,
+                task=self.name,
+                started_at=started_at,
+                duration_ms=(time.perf_counter() - started) * 1000,
+                status=status,
+                error=error,
+            )
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether this run may go on; a PostgreSQL advisory lock, which ends with its connection
+        and so cannot outlive a killed worker."""
+        if not self.exclusive:
+            yield True
+            return
+        with self.runtime.db.engine.connect() as connection:
+            taken = connection.scalar(text("select pg_try_advisory_lock(hashtext(:name))"), {"name": self.name})
+            try:
+                yield bool(taken)
+            finally:
+                if taken:
+                    connection.scalar(text("select pg_advisory_unlock(hashtext(:name))"), {"name": self.name})

@@ -1,0 +1,72 @@
+"""What beat sends and how often, in market time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from celery.schedules import crontab, schedule
+
+from whalestack.config import Settings
+
+CANARY_INTERVAL_S = 60
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task that beat sends every `every_s` market seconds.
+
+    `expires_s`: a message not started after that many market seconds is dropped, because the
+    next one is on its way; None means the interval itself.
+    """
+
+    task: str
+    every_s: int
+    expires_s: int | None = None
+
+
+def entries(settings: Settings) -> tuple[Entry, ...]:
+    """The schedule of the system."""
+    return (
+        Entry("heatmap.refresh", settings.refresh_interval_s, settings.refresh_interval_s * 4 // 5),
+        Entry("scan.movers", 60, 55),
+        Entry("scan.spikes", 60, 55),
+        Entry("scan.board", 60, 55),
+        Entry("scan.ranking", 60, 55),
+        Entry("scan.universe", 3600),
+        Entry("trade.reconcile", 60, 55),
+        Entry("trade.poll", 15),
+        Entry("trade.sweep", 30),
+        Entry("trade.expire_plans", 30),
+        Entry("trailing.sweep", 15),
+        Entry("trailing.watchdog", 20),
+        Entry("broadcast.sweep", 30),
+        Entry("history.outcomes", 300),
+        Entry("history.patterns", 900),
+        Entry("history.thresholds", 900),
+        Entry("history.retention", 3600),
+        Entry("history.canaries", CANARY_INTERVAL_S),
+    )
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The entries as Celery wants them: on the wall clock's marks at speed 1, because candles
+    and heat-map columns close there; by plain intervals where market time runs faster."""
+    clock = settings.clock()
+    return {
+        entry.task: {
+            "task": entry.task,
+            "schedule": _when(entry.every_s, clock.real_seconds(entry.every_s), aligned=clock.speed == 1),
+            # Below a second a message could expire on its way to an idle worker.
+            "options": {"expires": max(1.0, clock.real_seconds(entry.expires_s or entry.every_s))},
+        }
+        for entry in entries(settings)
+    }
+
+
+def _when(every_s: int, real_s: float, *, aligned: bool) -> Any:
+    minutes, rest_s = divmod(every_s, 60)
+    if aligned and rest_s == 0 and 60 % max(minutes, 1) == 0 and minutes >= 1:
+        return crontab(minute=f"*/{minutes}") if minutes < 60 else crontab(minute="0")
+    return schedule(timedelta(seconds=real_s))
