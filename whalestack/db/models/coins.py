@@ -58,6 +58,9 @@ class CoinThreshold(Base):
     avg_cluster_size: Mapped[float] = mapped_column(comment="USD; the coin's typical cluster")
     market_cap: Mapped[float | None] = mapped_column(comment="USD")
     observations: Mapped[int] = mapped_column(default=0, server_default="0")
+    cluster_observations: Mapped[int] = mapped_column(
+        default=0, server_default="0", comment="refreshes that avg_cluster_size was learned from; 0: a seed"
+    )
     oi_change_pct: Mapped[float | None] = mapped_column(
         comment="15-minute open interest change that is a spike"
     )

@@ -130,3 +130,6 @@ class RefreshRound(Base):
     batches_due: Mapped[int]
     batches_done: Mapped[int] = mapped_column(default=0, server_default="0")
     status: Mapped[str] = mapped_column(default="running", server_default="running")
+    problems: Mapped[list[Any]] = mapped_column(
+        default=list, server_default="[]", comment="the first failed maps: coin, range, what was wrong"
+    )
