@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -41,6 +42,7 @@ SymbolList = Annotated[tuple[str, ...], NoDecode]
 MessageKind = Literal["signal", "entry", "stop_moved", "close", "refusal", "alert"]
 KindList = Annotated[tuple[MessageKind, ...], NoDecode]
 
+LIVE_BYBIT_URL = "https://api.bybit.com"
 ENV_FILE_VARIABLE = "WHALESTACK_ENV_FILE"
 LIVE_CONFIRMATION = "I accept that live trading can lose everything"
 
@@ -191,6 +193,7 @@ class Settings(BaseSettings):
     keep_candles_days: int = Field(default=400, ge=1)
 
     # --- simulator --------------------------------------------------------------------------------------
+    simulator_host: str = "127.0.0.1"
     simulator_port: int = Field(default=8900, ge=1, le=65_535)
     simulator_market: str = "synthetic"
     simulator_seed: int = 7
@@ -238,6 +241,57 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _follow_mode(self) -> Self:
+        """In demo mode every endpoint and key is the simulator's, and in paper mode those that
+        orders go to: a line left in `.env` can't lead a demo to a real account. An endpoint on
+        this machine is left as it is, since it can only be another simulator."""
+        here = f"{self.simulator_host}:{self.simulator_port}"
+        if self.mode in (Mode.DEMO, Mode.PAPER) and not _is_loopback(self.bybit_rest_url):
+            self._set(
+                bybit_rest_url=f"http://{here}",
+                bybit_public_ws_url=f"ws://{here}/v5/public/linear",
+                bybit_private_ws_url=f"ws://{here}/v5/private",
+                bybit_api_key=SecretStr("simulator-key"),
+                bybit_api_secret=SecretStr("simulator-secret"),
+            )
+        if self.mode is Mode.PAPER and self.simulator_market == "synthetic":
+            self._set(simulator_market=f"mirror:{LIVE_BYBIT_URL}")
+        if self.mode is Mode.DEMO:
+            self._use_simulated_services(here)
+        return self
+
+    def _use_simulated_services(self, here: str) -> None:
+        if not _is_loopback(self.coinglass_url):
+            self._set(
+                coinglass_url=f"http://{here}",
+                coinglass_ws_url=f"ws://{here}/ws-api",
+                coinglass_api_key=SecretStr("simulator-coinglass-key"),
+            )
+        if not _is_loopback(self.telegram_url):
+            self._set(
+                telegram_url=f"http://{here}",
+                telegram_bot_token=SecretStr("1000001:simulator-token"),
+                telegram_chat_id="-1000000000001",
+            )
+        if not _is_loopback(self.x_url):
+            self._set(
+                x_url=f"http://{here}",
+                x_consumer_key=SecretStr("simulator-consumer"),
+                x_consumer_secret=SecretStr("simulator-consumer-secret"),
+                x_access_token=SecretStr("1-simulator-access"),
+                x_access_token_secret=SecretStr("simulator-access-secret"),
+            )
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @property
+    def simulator_url(self) -> str:
+        """Where the simulator listens."""
+        return f"http://{self.simulator_host}:{self.simulator_port}"
+
     @property
     def is_real_money(self) -> bool:
         """True only where orders cost real money."""
@@ -253,6 +307,10 @@ class Settings(BaseSettings):
     def clock(self) -> MarketClock:
         """The clock that every process with these settings shares."""
         return MarketClock(self.clock_speed, self.clock_real_origin_ms, self.clock_market_origin_ms)
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -273,6 +331,22 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise StopAndTell("bad settings; " + "; ".join(lines)) from None
+
+
+def child_environment(env_file: Path | None, **overrides: str) -> dict[str, str]:
+    """The environment for a child process that reads the same settings.
+
+    Args:
+        env_file: read instead of `.env`; then no setting is inherited from this process's
+            environment either, so that the file alone decides. None inherits everything.
+        overrides: settings by their upper-case names.
+    """
+    inherited = dict(os.environ)
+    if env_file is not None:
+        ours = {name.upper() for name in Settings.model_fields}
+        inherited = {name: value for name, value in inherited.items() if name.upper() not in ours}
+        inherited[ENV_FILE_VARIABLE] = str(env_file)
+    return inherited | overrides
 
 
 @lru_cache(maxsize=1)
