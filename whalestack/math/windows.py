@@ -1,0 +1,280 @@
+"""Changes over windows: for all coins at once in arrays, and tick by tick in a ring."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from whalestack.math.heatmap import Floats
+from whalestack.math.triggers import MarketMove
+
+MINUTE_MS = 60_000
+SPIKE_MINUTES = 5
+BASELINE_MINUTES = 60
+# Half an hour of the hour must be known, or its average is not one.
+LEAST_BASELINE_MINUTES = 30
+
+
+# --- all coins at once ------------------------------------------------------------
+
+
+def change_pct(values: Floats, minutes: int) -> Floats:
+    """Change from `minutes` before to each minute.
+
+    Args:
+        values: (coins, M) one value a minute, NaN where unknown.
+        minutes: length of the window.
+
+    Returns:
+        (coins, M) per cent; NaN where either end is unknown or the earlier one is not above 0.
+    """
+    changes = np.full(values.shape, np.nan)
+    if minutes < values.shape[1]:
+        before = values[:, :-minutes]
+        safe = np.where(before > 0, before, np.nan)
+        changes[:, minutes:] = (values[:, minutes:] / safe - 1.0) * 100.0
+    return changes
+
+
+def trailing_sum(values: Floats, minutes: int) -> Floats:
+    """Sum over the `minutes` that end with each minute.
+
+    Args:
+        values: (coins, M), NaN where unknown.
+
+    Returns:
+        (coins, M); NaN where a part of the window is unknown or lies before the first minute.
+    """
+    sums = np.full(values.shape, np.nan)
+    if minutes <= values.shape[1]:
+        known = np.isfinite(values)
+        total = np.cumsum(np.where(known, values, 0.0), axis=1)
+        gaps = np.cumsum(~known, axis=1)
+        sums[:, minutes - 1 :] = _window(total, minutes)
+        sums[:, minutes - 1 :][_window(gaps, minutes) > 0] = np.nan
+    return sums
+
+
+def volume_spike_ratio(turnover_usd: Floats) -> Floats:
+    """Volume of 5 minutes over the average 5 minutes of the hour before them.
+
+    The hour ends where the five minutes begin: a spike that counted in its own average
+    could never be more than 12 times it.
+
+    Args:
+        turnover_usd: (coins, M) per minute, NaN where unknown.
+
+    Returns:
+        (coins, M); NaN where any of the five minutes, or more than half of the hour, is
+        unknown, or the hour had no volume.
+    """
+    recent = trailing_sum(turnover_usd, SPIKE_MINUTES)
+    known = np.isfinite(turnover_usd)
+    hour = trailing_sum(_padded(np.where(known, turnover_usd, 0.0)), BASELINE_MINUTES)
+    hour_minutes = trailing_sum(_padded(known.astype(np.float64)), BASELINE_MINUTES)
+    ratio = np.full(turnover_usd.shape, np.nan)
+    if turnover_usd.shape[1] <= SPIKE_MINUTES:
+        return ratio
+    # In the padded arrays minute m stands at BASELINE_MINUTES + m; the hour ends at m - 5.
+    ends = slice(BASELINE_MINUTES, BASELINE_MINUTES + turnover_usd.shape[1] - SPIKE_MINUTES)
+    total, minutes = hour[:, ends], hour_minutes[:, ends]
+    enough = (minutes >= LEAST_BASELINE_MINUTES) & (total > 0)
+    average = np.where(enough, total / np.maximum(minutes, 1.0) * SPIKE_MINUTES, np.nan)
+    ratio[:, SPIKE_MINUTES:] = recent[:, SPIKE_MINUTES:] / average
+    return ratio
+
+
+def forward_fill(values: Floats, limit: int) -> Floats:
+    """Carry the last known value over at most `limit` unknown minutes.
+
+    Args:
+        values: (coins, M), NaN where unknown.
+        limit: minutes a value may be carried; older it is unknown again.
+    """
+    positions = np.arange(values.shape[1])
+    last = np.maximum.accumulate(np.where(np.isfinite(values), positions, -1), axis=1)
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    filled[(last < 0) | (positions - last > limit)] = np.nan
+    return filled
+
+
+def _window(cumulative: Floats, minutes: int) -> Floats:
+    before = np.zeros((cumulative.shape[0], 1), dtype=cumulative.dtype)
+    padded = np.concatenate([before, cumulative], axis=1)
+    return padded[:, minutes:] - padded[:, :-minutes]
+
+
+def _padded(values: Floats) -> Floats:
+    """An hour of nothing in front, so that a young coin's hour is what there is of it."""
+    return np.concatenate([np.zeros((values.shape[0], BASELINE_MINUTES)), values], axis=1)
+
+
+# --- tick by tick -------------------------------------------------------------------
+
+
+@dataclass
+class _Samples:
+    """Values in time order, thinned; `at` finds the one that stood at a moment."""
+
+    times: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, ts_ms: int, value: float, spacing_ms: int, keep_ms: int) -> None:
+        if self.times and ts_ms - self.times[-1] < spacing_ms:
+            return
+        self.times.append(ts_ms)
+        self.values.append(value)
+        # Cut in large pieces: taking one off the front at each tick would copy the list each time.
+        if len(self.times) > 64 and self.times[len(self.times) // 2] < ts_ms - keep_ms:
+            cut = bisect_right(self.times, ts_ms - keep_ms)
+            del self.times[:cut], self.values[:cut]
+
+    def at(self, ts_ms: int, tolerance_ms: int) -> float | None:
+        """The value that stood at `ts_ms`, None if it was written longer than the tolerance before."""
+        index = bisect_right(self.times, ts_ms) - 1
+        if index < 0 or ts_ms - self.times[index] > tolerance_ms:
+            return None
+        return self.values[index]
+
+
+@dataclass
+class _CoinWindow:
+    last_ms: int = 0
+    last_price: float = 0.0
+    last_oi: float | None = None
+    last_oi_ms: int = 0
+    prices: _Samples = field(default_factory=_Samples)
+    interest: _Samples = field(default_factory=_Samples)
+    bars: dict[int, float] = field(default_factory=dict)
+
+
+class MarketWindow:
+    """The last quarter hour of price and open interest and the last hour of volume, per coin.
+
+    Fed by the stream's ticks and one-minute bars, asked after each tick; both cost a few
+    microseconds. Times are market ms; what comes out of order is left out.
+
+    Args:
+        spacing_ms: samples nearer than this to the one before are not kept.
+        price_tolerance_ms: how much older than asked for a price may be that stands for the
+            window's start. A coin without trades for longer has an unknown change.
+        oi_tolerance_ms: the same for open interest, which REST gives every 5 minutes.
+        stale_ms: without a tick for this long nothing is known.
+    """
+
+    def __init__(
+        self,
+        *,
+        spacing_ms: int = 1000,
+        price_tolerance_ms: int = 90_000,
+        oi_tolerance_ms: int = 330_000,
+        stale_ms: int = 60_000,
+    ) -> None:
+        self._spacing_ms = spacing_ms
+        self._price_tolerance_ms = price_tolerance_ms
+        self._oi_tolerance_ms = oi_tolerance_ms
+        self._stale_ms = stale_ms
+        self._coins: dict[str, _CoinWindow] = {}
+
+    def add_tick(self, symbol: str, ts_ms: int, price: float, open_interest: float | None = None) -> None:
+        """Take a tick: price above 0, open interest in base coins or None where it did not change."""
+        coin = self._coins.setdefault(symbol, _CoinWindow())
+        if ts_ms < coin.last_ms or not price > 0:
+            return
+        coin.last_ms, coin.last_price = ts_ms, price
+        coin.prices.add(ts_ms, price, self._spacing_ms, 5 * MINUTE_MS + self._price_tolerance_ms)
+        if open_interest is not None and open_interest > 0:
+            self._add_interest(coin, ts_ms, open_interest)
+
+    def add_open_interest(self, symbol: str, ts_ms: int, open_interest: float) -> None:
+        """Take a point of open interest alone, in base coins (warming up from REST)."""
+        coin = self._coins.setdefault(symbol, _CoinWindow())
+        if open_interest > 0:
+            self._add_interest(coin, ts_ms, open_interest)
+
+    def add_bar(self, symbol: str, start_ms: int, turnover_usd: float) -> None:
+        """Take a one-minute bar's turnover so far; the same bar again replaces it."""
+        bars = self._coins.setdefault(symbol, _CoinWindow()).bars
+        minute = start_ms // MINUTE_MS
+        bars[minute] = turnover_usd
+        if len(bars) > 2 * (BASELINE_MINUTES + SPIKE_MINUTES):
+            oldest = max(bars) - BASELINE_MINUTES - SPIKE_MINUTES - 1
+            for old in [each for each in bars if each < oldest]:
+                del bars[old]
+
+    def warm_up(
+        self,
+        symbol: str,
+        bars: Iterable[tuple[int, float, float]],
+        interest: Iterable[tuple[int, float]],
+    ) -> None:
+        """Fill a coin from REST before its first tick.
+
+        Args:
+            symbol: of the coin.
+            bars: one-minute ``(start_ms, close, turnover_usd)``, oldest first. A close
+                stands for the end of its minute.
+            interest: ``(ts_ms, open_interest)``, oldest first, base coins.
+        """
+        for ts_ms, open_interest in interest:
+            self.add_open_interest(symbol, ts_ms, open_interest)
+        for start_ms, close, turnover_usd in bars:
+            self.add_bar(symbol, start_ms, turnover_usd)
+            self.add_tick(symbol, start_ms + MINUTE_MS - 1, close)
+
+    def move(self, symbol: str, now_ms: int) -> MarketMove | None:
+        """What the coin did up to now, None where it is not known or has no fresh tick."""
+        coin = self._coins.get(symbol)
+        if coin is None or coin.last_price <= 0 or now_ms - coin.last_ms > self._stale_ms:
+            return None
+        return MarketMove(
+            price_change_1m_pct=self._price_change(coin, now_ms - MINUTE_MS),
+            price_change_5m_pct=self._price_change(coin, now_ms - 5 * MINUTE_MS),
+            oi_change_15m_pct=self._oi_change(coin, now_ms),
+            volume_spike_ratio=_ring_volume_ratio(coin.bars, now_ms),
+            price=coin.last_price,
+        )
+
+    def forget(self, symbol: str) -> None:
+        """Drop a coin that is no longer followed."""
+        self._coins.pop(symbol, None)
+
+    def _add_interest(self, coin: _CoinWindow, ts_ms: int, open_interest: float) -> None:
+        if ts_ms < coin.last_oi_ms:
+            return
+        coin.last_oi, coin.last_oi_ms = open_interest, ts_ms
+        coin.interest.add(ts_ms, open_interest, 5 * self._spacing_ms, 15 * MINUTE_MS + self._oi_tolerance_ms)
+
+    def _price_change(self, coin: _CoinWindow, since_ms: int) -> float | None:
+        before = coin.prices.at(since_ms, self._price_tolerance_ms)
+        return None if before is None else (coin.last_price / before - 1.0) * 100.0
+
+    def _oi_change(self, coin: _CoinWindow, now_ms: int) -> float | None:
+        before = coin.interest.at(now_ms - 15 * MINUTE_MS, self._oi_tolerance_ms)
+        if before is None or coin.last_oi is None or now_ms - coin.last_oi_ms > self._oi_tolerance_ms:
+            return None
+        return (coin.last_oi / before - 1.0) * 100.0
+
+
+def _ring_volume_ratio(bars: dict[int, float], now_ms: int) -> float | None:
+    """As `volume_spike_ratio`, with the open minute counted for the part of it that has passed.
+
+    The five minutes end now: of the oldest minute in them only the part that still lies
+    within counts, so that the ratio does not jump when a minute turns.
+    """
+    minute, into = divmod(now_ms, MINUTE_MS)
+    passed = into / MINUTE_MS
+    oldest = bars.get(minute - SPIKE_MINUTES)
+    recent = [bars.get(each) for each in range(minute - SPIKE_MINUTES + 1, minute)]
+    if oldest is None or any(each is None for each in recent):
+        return None
+    # The open minute has no bar until its first trade.
+    total = bars.get(minute, 0.0) + sum(each for each in recent if each is not None) + oldest * (1 - passed)
+    first = minute - SPIKE_MINUTES - BASELINE_MINUTES
+    hour = [bars[each] for each in range(first, first + BASELINE_MINUTES) if each in bars]
+    if len(hour) < LEAST_BASELINE_MINUTES or (average := sum(hour) / len(hour)) <= 0:
+        return None
+    return total / (average * SPIKE_MINUTES)
