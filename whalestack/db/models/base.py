@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, DateTime, Identity, Index, MetaData, Numeric, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -24,11 +24,25 @@ Money = Annotated[Decimal, mapped_column(Numeric(38, 18))]
 Reals = Annotated[list[float], mapped_column(ARRAY(REAL))]
 
 
+def block_index(table: str, column: str) -> Index:
+    """An index on time for a table that only grows: a few pages, nearly free to keep.
+
+    It makes "the last hour of all coins" and the retention on plain PostgreSQL cheap, where
+    the primary key begins with the symbol; a hypertable skips whole chunks as well.
+    """
+    return Index(
+        f"ix_{table}_{column}",
+        column,
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    )
+
+
 class Base(DeclarativeBase):
     """Base of all tables. Every moment is market time in UTC unless its comment says real time."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: DateTime(timezone=True),
         Decimal: Numeric(38, 18),
         str: Text,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from whalestack.db.models.base import Base, BigId, Reals
+from whalestack.db.models.base import Base, BigId, Reals, block_index
 
 
 class LiquidationSnapshot(Base):
@@ -19,6 +19,7 @@ class LiquidationSnapshot(Base):
     """
 
     __tablename__ = "liquidation_snapshots"
+    __table_args__ = (block_index("liquidation_snapshots", "fetched_at"),)
 
     symbol: Mapped[str] = mapped_column(primary_key=True)
     timeframe: Mapped[str] = mapped_column(primary_key=True)
@@ -95,6 +96,7 @@ class CoinRanking(Base):
     """One coin's place in one ranking. A dropped coin has no rank and says why."""
 
     __tablename__ = "coin_rankings"
+    __table_args__ = (Index("ix_coin_rankings_created_at", "created_at"),)
 
     symbol: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(primary_key=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from whalestack.db.models.base import Base, BigId
+from whalestack.db.models.base import Base, BigId, block_index
 
 
 class AgentLog(Base):
@@ -29,7 +29,10 @@ class TaskRun(Base):
     """One run of one task, in real time."""
 
     __tablename__ = "task_runs"
-    __table_args__ = (Index("ix_task_runs_task_started_at", "task", "started_at"),)
+    __table_args__ = (
+        Index("ix_task_runs_task_started_at", "task", "started_at"),
+        block_index("task_runs", "started_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     started_at: Mapped[datetime] = mapped_column(primary_key=True, comment="real time")

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import REAL, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from whalestack.db.models.base import Base
+from whalestack.db.models.base import Base, block_index
 
 CHANGE_WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "24h": 86_400}
 CHANGE_MEASURES = ("price", "oi", "volume")
@@ -17,6 +17,7 @@ class MarketTick(Base):
     """The state of one coin at one moment, thinned from the ticker stream."""
 
     __tablename__ = "market_ticks"
+    __table_args__ = (block_index("market_ticks", "ts"),)
 
     symbol: Mapped[str] = mapped_column(primary_key=True)
     ts: Mapped[datetime] = mapped_column(primary_key=True)
@@ -33,6 +34,7 @@ class Candle(Base):
     """One OHLC bar. The bar that is still open is overwritten until it closes."""
 
     __tablename__ = "candles"
+    __table_args__ = (block_index("candles", "start_at"),)
 
     symbol: Mapped[str] = mapped_column(primary_key=True)
     interval: Mapped[str] = mapped_column(primary_key=True, comment="Bybit's name: 1, 5, 60, D")
@@ -66,6 +68,7 @@ class MarketChange(Base):
     """The board: each coin's changes over seven windows, and its rank in each, every minute."""
 
     __tablename__ = "market_changes"
+    __table_args__ = (Index("ix_market_changes_ts", "ts"),)
 
     symbol: Mapped[str] = mapped_column(primary_key=True)
     ts: Mapped[datetime] = mapped_column(primary_key=True)

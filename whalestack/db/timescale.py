@@ -1,0 +1,125 @@
+"""What TimescaleDB adds where it is installed: hypertables, compression, retention policies.
+
+Every function works on one connection inside the caller's transaction. On plain PostgreSQL
+the tables stay ordinary ones with the same indexes, and `whalestack.db.retention` deletes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+EXTENSION = "timescaledb"
+
+
+@dataclass(frozen=True)
+class TimeTable:
+    """A table that only grows with time.
+
+    Args:
+        name: of the table.
+        time_column: in every unique key of it, as a hypertable demands.
+        chunk_days: time that one chunk holds.
+        segment_by: columns whose equal values are stored once in a compressed batch.
+        compress_after_days: age at which chunks are compressed.
+        keep_days: age at which chunks are dropped unless the settings say otherwise.
+    """
+
+    name: str
+    time_column: str
+    chunk_days: float
+    segment_by: tuple[str, ...]
+    compress_after_days: float
+    keep_days: int
+
+
+TIME_TABLES: tuple[TimeTable, ...] = (
+    TimeTable("liquidation_snapshots", "fetched_at", 0.25, ("symbol", "timeframe"), 0.5, 30),
+    TimeTable("market_ticks", "ts", 1, ("symbol",), 2, 30),
+    TimeTable("candles", "start_at", 7, ("symbol", "interval"), 14, 400),
+    TimeTable("market_changes", "ts", 1, ("symbol",), 2, 30),
+    TimeTable("liquidation_orders", "ts", 7, ("symbol",), 14, 400),
+    TimeTable("fast_price_movers", "detected_at", 30, ("symbol",), 60, 400),
+    TimeTable("oi_volume_spikes", "detected_at", 30, ("symbol",), 60, 400),
+    TimeTable("coin_rankings", "created_at", 1, ("symbol",), 2, 30),
+    TimeTable("task_runs", "started_at", 1, ("task",), 2, 30),
+    TimeTable("api_usage", "ts", 7, ("service", "endpoint"), 14, 400),
+)
+
+
+def is_available(connection: Connection) -> bool:
+    """Whether the server could create the extension."""
+    query = "select 1 from pg_available_extensions where name = :name"
+    return connection.execute(text(query), {"name": EXTENSION}).first() is not None
+
+
+def is_installed(connection: Connection) -> bool:
+    """Whether this database has the extension."""
+    query = "select 1 from pg_extension where extname = :name"
+    return connection.execute(text(query), {"name": EXTENSION}).first() is not None
+
+
+def has_policies(connection: Connection) -> bool:
+    """Whether the build has compression and policies: the Apache-only one does not."""
+    license_name = connection.execute(text("select current_setting('timescaledb.license', true)")).scalar()
+    return license_name == "timescale"
+
+
+def create_hypertable(connection: Connection, table: TimeTable) -> None:
+    """Turn an empty table into a hypertable, without the index that would be drift."""
+    connection.execute(
+        text(
+            "select create_hypertable(cast(:name as regclass),"
+            " by_range(cast(:column as name), make_interval(secs => :chunk_s)),"
+            " create_default_indexes => false)"
+        ),
+        {"name": table.name, "column": table.time_column, "chunk_s": table.chunk_days * 86_400},
+    )
+
+
+def set_compression(connection: Connection, table: TimeTable) -> None:
+    """Compress chunks by segment, newest first, when they are old enough.
+
+    What a unique key has beside the segment and the time belongs to the order: without it
+    TimescaleDB has to decompress a batch to check a key.
+    """
+    segment = ", ".join(table.segment_by)
+    connection.execute(
+        text(
+            f"alter table {table.name} set (timescaledb.compress,"
+            f" timescaledb.compress_segmentby = '{segment}',"
+            f" timescaledb.compress_orderby = '{table.time_column} desc')"
+        )
+    )
+    connection.execute(
+        text("select add_compression_policy(cast(:name as regclass), make_interval(secs => :after_s))"),
+        {"name": table.name, "after_s": table.compress_after_days * 86_400},
+    )
+
+
+def set_retention(connection: Connection, name: str, keep_days: int | None) -> None:
+    """Replace the retention policy of a hypertable; None removes it.
+
+    A policy counts from the wall clock, so it is right only where market time is real time.
+    """
+    arguments = {"name": name, "keep_days": keep_days}
+    connection.execute(
+        text("select remove_retention_policy(cast(:name as regclass), if_exists => true)"), arguments
+    )
+    if keep_days is not None:
+        connection.execute(
+            text("select add_retention_policy(cast(:name as regclass), make_interval(days => :keep_days))"),
+            arguments,
+        )
+
+
+def retention_days(connection: Connection) -> dict[str, int]:
+    """The retention policies in force: table to days."""
+    rows = connection.execute(
+        text(
+            "select hypertable_name, extract(epoch from (config->>'drop_after')::interval) / 86400 as days"
+            " from timescaledb_information.jobs where proc_name = 'policy_retention'"
+        )
+    )
+    return {row.hypertable_name: int(row.days) for row in rows}
