@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from html import escape
-from typing import Literal
 
+from whalestack.clients.telegram.limits import utf16_length
 from whalestack.clients.x.weighted import MAX_WEIGHTED, cut_to, fit, weighted_length
+from whalestack.config import MessageKind
 
-Kind = Literal["signal", "entry", "stop_moved", "close", "refusal", "alert"]
-KINDS: tuple[Kind, ...] = ("signal", "entry", "stop_moved", "close", "refusal", "alert")
-Direction = Literal["LONG", "SHORT"]
+Kind = MessageKind
 Price = Decimal | float
 
-TELEGRAM_MAX_CHARACTERS = 4096
-_MAX_LINE_CHARACTERS = 700
-_MAX_LINES = 5
+# Together with the time below the 4,096 characters that Telegram takes.
+_MAX_BODY = 3000
+_MAX_HEAD = 400
+_MAX_X_NAMES = 80
 
 
 @dataclass(frozen=True)
@@ -214,26 +214,23 @@ def _compose(
     """The same facts for both channels; the names and the time always survive a cut."""
     head = f"{headline}: {subject}" if subject else headline
     told_by = agent_name + (f" / {scanner}" if scanner else "")
-    shown = _shorten(lines)
-    telegram = "\n".join(
+    return MessageText(telegram=_for_telegram(head, lines, told_by, at), x=_for_x(head, lines, told_by, at))
+
+
+def _for_telegram(head: str, lines: Sequence[str], told_by: str, at: datetime) -> str:
+    body = cut_to("\n".join(lines), _MAX_BODY, utf16_length)
+    return "\n".join(
         [
-            f"<b>{escape(cut_to(head, _MAX_LINE_CHARACTERS, len), quote=False)}</b>",
-            *(escape(line, quote=False) for line in shown),
-            f"<i>{escape(cut_to(told_by, _MAX_LINE_CHARACTERS, len), quote=False)}</i>",
+            f"<b>{escape(cut_to(head, _MAX_HEAD, utf16_length), quote=False)}</b>",
+            escape(body, quote=False),
+            f"<i>{escape(cut_to(told_by, _MAX_HEAD, utf16_length), quote=False)}</i>",
             f"{at:%Y-%m-%d %H:%M:%S} UTC",
         ]
     )
-    return MessageText(telegram=telegram, x=_for_x(head, shown, fit(told_by, 80), at))
-
-
-def _shorten(lines: Sequence[str]) -> list[str]:
-    shown = [cut_to(line, _MAX_LINE_CHARACTERS, len) for line in lines[:_MAX_LINES]]
-    left = len(lines) - len(shown)
-    return [*shown, f"and {left} more"] if left else shown
 
 
 def _for_x(head: str, lines: Sequence[str], told_by: str, at: datetime) -> str:
-    tail = f"\n{told_by} {at:%Y-%m-%d %H:%M:%S} UTC"
+    tail = f"\n{fit(told_by, _MAX_X_NAMES)} {at:%Y-%m-%d %H:%M:%S} UTC"
     body = fit("\n".join([head, *lines]), MAX_WEIGHTED - weighted_length(tail))
     return body + tail
 

@@ -26,14 +26,19 @@ DELIVER_TASK = "broadcast.deliver"
 def configured_channels(settings: Settings, kind: Kind) -> tuple[str, ...]:
     """The channels that hear messages of this kind; the log alone where none is configured.
 
-    An alert is for the owner and never goes to X, where everybody reads it.
+    An alert is for the owner and by default not for X, where everybody reads it.
     """
     names = []
-    if settings.telegram_bot_token.get_secret_value() and settings.telegram_chat_id:
+    if has_telegram(settings):
         names.append(TELEGRAM)
-    if has_x_keys(settings) and kind in x_kinds(settings):
+    if has_x_keys(settings) and kind in settings.x_kinds:
         names.append(X)
     return tuple(names) or (LOG,)
+
+
+def has_telegram(settings: Settings) -> bool:
+    """Whether a bot and a chat are set."""
+    return bool(settings.telegram_bot_token.get_secret_value() and settings.telegram_chat_id)
 
 
 def has_x_keys(settings: Settings) -> bool:
@@ -45,11 +50,6 @@ def has_x_keys(settings: Settings) -> bool:
         settings.x_access_token_secret,
     )
     return all(key.get_secret_value() for key in keys)
-
-
-def x_kinds(settings: Settings) -> frozenset[str]:
-    """The kinds of message that are posted on X."""
-    return frozenset(("signal", "entry", "stop_moved", "close", "refusal"))
 
 
 def announce(

@@ -1,0 +1,168 @@
+"""Telegram through the unmodified python-telegram-bot, for callers that are not asyncio.
+
+The library is asyncio only, and a Bot that is used from a second event loop fails with
+"Event loop is closed". So one loop runs in one thread for the life of the process, and
+every call is handed to it. Nothing starts before the first call, which a worker makes
+after its fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+from telegram import Bot, Message, error
+from telegram.constants import ParseMode
+from telegram.request import HTTPXRequest
+
+from whalestack.clients.channel import Receipt
+from whalestack.clients.telegram.errors import to_ours
+from whalestack.clients.telegram.limits import MAX_CAPTION, visible_length
+from whalestack.config import Settings
+from whalestack.errors import UnknownOutcome
+
+log = structlog.get_logger()
+Result = TypeVar("Result")
+OFFICIAL_URL = "https://api.telegram.org"
+
+
+class TelegramClient:
+    """One bot that writes to one chat.
+
+    Args:
+        token: of the bot, never logged.
+        chat_id: a number, or @name of a public channel.
+        base_url: scheme and host of the Bot API.
+        timeout_s: real seconds for connecting, writing and reading, each.
+    """
+
+    def __init__(
+        self, *, token: str, chat_id: str, base_url: str = OFFICIAL_URL, timeout_s: float = 10.0
+    ) -> None:
+        self._token = token
+        self._chat_id = chat_id
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._bot: Bot | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> TelegramClient:
+        """The bot and chat that the settings name."""
+        return cls(
+            token=settings.telegram_bot_token.get_secret_value(),
+            chat_id=settings.telegram_chat_id,
+            base_url=settings.telegram_url,
+            timeout_s=settings.broadcast_timeout_s,
+        )
+
+    def send(self, text: str, image: bytes | None) -> Receipt:
+        """Send one message to the chat; see `whalestack.clients.channel.Channel.send`.
+
+        A group that became a supergroup has refused the message and named its new id: it
+        is sent there once, and the log asks the owner to change the setting.
+
+        Args:
+            text: HTML for Telegram's parse mode HTML.
+            image: shown above the text; left out where the text is too long for a caption.
+        """
+        try:
+            return self._run(self._send(text, image))
+        except error.ChatMigrated as moved:
+            self._chat_id = str(moved.new_chat_id)
+            log.warning("telegram_chat_migrated", set_telegram_chat_id=self._chat_id)
+        except error.TelegramError as failure:
+            raise to_ours(failure, "telegram send") from failure
+        try:
+            return self._run(self._send(text, image))
+        except error.TelegramError as failure:
+            raise to_ours(failure, "telegram send after migration") from failure
+
+    def name(self) -> str:
+        """The bot's user name, asked from Telegram: shows that address and token are right.
+
+        Raises:
+            whalestack.errors.WhalestackError: as `send`.
+        """
+        try:
+            me = self._run(self._need_bot().get_me())
+        except error.TelegramError as failure:
+            raise to_ours(failure, "telegram getMe") from failure
+        return me.username or me.first_name
+
+    def close(self) -> None:
+        """Stop the loop and its thread; a later call starts them again."""
+        with self._lock:
+            loop, thread, bot = self._loop, self._thread, self._bot
+            self._loop = self._thread = self._bot = None
+        if loop is None or thread is None:
+            return
+        if bot is not None:
+            asyncio.run_coroutine_threadsafe(bot.shutdown(), loop).result(self._deadline_s)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(self._deadline_s)
+        loop.close()
+
+    async def _send(self, text: str, image: bytes | None) -> Receipt:
+        bot = self._need_bot()
+        if image is not None and visible_length(text) > MAX_CAPTION:
+            log.info("telegram_image_left_out", caption_characters=visible_length(text))
+            image = None
+        message: Message
+        if image is None:
+            message = await bot.send_message(self._chat_id, text, parse_mode=ParseMode.HTML)
+        else:
+            message = await bot.send_photo(
+                self._chat_id, photo=image, caption=text, parse_mode=ParseMode.HTML
+            )
+        return Receipt(external_id=str(message.message_id))
+
+    @property
+    def _deadline_s(self) -> float:
+        """Longer than connecting, writing and reading together may take."""
+        return self._timeout_s * 4 + 1
+
+    def _run(self, call: Coroutine[Any, Any, Result]) -> Result:
+        future = asyncio.run_coroutine_threadsafe(call, self._need_loop())
+        try:
+            return future.result(self._deadline_s)
+        except concurrent.futures.TimeoutError as late:
+            future.cancel()
+            raise UnknownOutcome(f"telegram: no answer within {self._deadline_s:.0f} s") from late
+
+    def _need_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="telegram-loop", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def _need_bot(self) -> Bot:
+        with self._lock:
+            if self._bot is None:
+                self._bot = self._make_bot()
+            return self._bot
+
+    def _make_bot(self) -> Bot:
+        # httpx logs each URL at INFO, and the token is a part of the URL.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        timeout_s = self._timeout_s
+        request = HTTPXRequest(
+            connect_timeout=timeout_s,
+            read_timeout=timeout_s,
+            write_timeout=timeout_s,
+            media_write_timeout=timeout_s,
+            # A proxy from the environment is for the internet, not for a server next door.
+            httpx_kwargs={} if self._base_url == OFFICIAL_URL else {"trust_env": False},
+        )
+        return Bot(self._token, base_url=f"{self._base_url}/bot", request=request)

@@ -1,0 +1,57 @@
+"""What each error of tweepy and requests means for the caller: mapped here and nowhere else.
+
+X has no key that makes a repeated post harmless. So an error counts as "nothing was sent"
+only where its class proves it; everything else after sending is an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import requests
+import tweepy
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome, WhalestackError
+
+CREDITS_USED_UP = 402
+MIN_WAIT_S = 1.0
+UNTOLD_WAIT_S = 900.0
+"""X counts in windows of 15 minutes, and sends no Retry-After."""
+
+
+def from_http(error: tweepy.HTTPException, what: str, now_s: float) -> WhalestackError:
+    """The error of ours for an answer that X did give.
+
+    Args:
+        error: as tweepy raised it.
+        what: the call, for the message.
+        now_s: real time, Unix seconds, against which the window's reset is read.
+    """
+    if isinstance(error, tweepy.TooManyRequests):
+        return TryAgain(f"{what}: too many posts", retry_after_s=wait_s(error.response.headers, now_s))
+    if isinstance(error, tweepy.Unauthorized):
+        return StopAndTell(f"{what}: the keys are refused; check the four X_ keys")
+    if error.response.status_code == CREDITS_USED_UP:
+        return StopAndTell(f"{what}: the prepaid credits are used up")
+    if isinstance(error, tweepy.TwitterServerError):
+        return UnknownOutcome(f"{what}: X answered {error.response.status_code}")
+    return GiveUp(f"{what}: {error}")
+
+
+def from_connection(error: requests.RequestException, what: str) -> WhalestackError:
+    """The error of ours for a call that brought no usable answer."""
+    if isinstance(error, requests.ConnectTimeout) or _never_connected(error):
+        return TryAgain(f"{what}: not reached ({type(error).__name__})")
+    return UnknownOutcome(f"{what}: no usable answer ({type(error).__name__})")
+
+
+def wait_s(headers: requests.structures.CaseInsensitiveDict[str], now_s: float) -> float:
+    """Real seconds until the window that the headers tell of is over, at least one."""
+    reset = headers.get("x-rate-limit-reset", "")
+    if not reset.isdigit():
+        return UNTOLD_WAIT_S
+    return max(MIN_WAIT_S, int(reset) - now_s)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
