@@ -203,3 +203,13 @@ class FeeRates:
 
     taker: Decimal
     maker: Decimal
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """What the API key may do. Live trading refuses a key that may withdraw."""
+
+    is_read_only: bool
+    may_trade: bool
+    may_withdraw: bool
+    is_bound_to_address: bool
