@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis as redis_client
 
-from tests.databases import Server, embedded_server, given_server
+from tests.databases import Server, embedded_server, given_server, scratch
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database, make_engine
@@ -93,7 +93,7 @@ def db(database_url: str, dispatcher: RecordingDispatcher) -> Iterator[Database]
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     """One embedded Redis for the session."""
-    folder = Path("/tmp") / f"ws-test-{uuid.uuid4().hex[:12]}"
+    folder = scratch() / f"ws-test-{uuid.uuid4().hex[:12]}"
     try:
         with EmbeddedRedis(folder, durable=False) as server:
             yield server

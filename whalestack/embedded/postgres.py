@@ -47,6 +47,8 @@ THROWAWAY = {
     "autovacuum": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "min_wal_size": "32MB",
+    "max_wal_size": "128MB",
 }
 
 
