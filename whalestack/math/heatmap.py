@@ -42,9 +42,7 @@ class LevelMap:
             raise ValueError(f"{self.timeframe} map: the price {self.price} is not above zero")
 
 
-def last_column(
-    y_axis: ArrayLike, xs: ArrayLike, ys: ArrayLike, values: ArrayLike, n_columns: int
-) -> Floats:
+def last_column(y_axis: ArrayLike, xs: ArrayLike, ys: ArrayLike, values: ArrayLike, n_columns: int) -> Floats:
     """What is outstanding now. Each column is a snapshot, so columns are never summed.
 
     The newest column with any cell counts, but it must be the last or the one before it

@@ -53,9 +53,7 @@ def score(imbalance_ratio: float, cluster_size_pct: float, historical_success: f
     Returns:
         25 to 130.
     """
-    return (
-        imbalance_ratio * 50 + min(cluster_size_pct, CLUSTER_SIZE_CAP_PCT) * 0.3 + historical_success * 20
-    )
+    return imbalance_ratio * 50 + min(cluster_size_pct, CLUSTER_SIZE_CAP_PCT) * 0.3 + historical_success * 20
 
 
 def cluster_size_pct(dominant_usd: float, typical_usd: float | None) -> float:
