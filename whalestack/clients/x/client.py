@@ -16,7 +16,7 @@ import tweepy
 from requests.adapters import HTTPAdapter
 
 from whalestack.clients.channel import Receipt
-from whalestack.clients.x.errors import from_connection, from_http, wait_s
+from whalestack.clients.x.errors import from_connection, from_http, spent_windows, wait_s
 from whalestack.config import Settings
 from whalestack.errors import TryAgain, UnknownOutcome
 
@@ -192,6 +192,6 @@ def _read_id(response: requests.Response, what: str) -> str:
     return str(found)
 
 
-def _quiet_s(headers: requests.structures.CaseInsensitiveDict[str], now_s: float) -> float | None:
+def _quiet_s(headers: Mapping[str, str], now_s: float) -> float | None:
     """How long to post nothing: to the end of the window when this was its last post."""
-    return wait_s(headers, now_s) if headers.get("x-rate-limit-remaining") == "0" else None
+    return wait_s(headers, now_s) if spent_windows(headers) else None

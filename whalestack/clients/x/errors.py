@@ -6,6 +6,8 @@ only where its class proves it; everything else after sending is an unknown outc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import requests
 import tweepy
 from urllib3.exceptions import MaxRetryError, NewConnectionError
@@ -14,6 +16,7 @@ from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome, Wha
 
 CREDITS_USED_UP = 402
 MIN_WAIT_S = 1.0
+WINDOWS = ("x-rate-limit", "x-app-limit-24hour", "x-user-limit-24hour")
 UNTOLD_WAIT_S = 900.0
 """X counts in windows of 15 minutes, and sends no Retry-After."""
 
@@ -44,12 +47,21 @@ def from_connection(error: requests.RequestException, what: str) -> WhalestackEr
     return UnknownOutcome(f"{what}: no usable answer ({type(error).__name__})")
 
 
-def wait_s(headers: requests.structures.CaseInsensitiveDict[str], now_s: float) -> float:
-    """Real seconds until the window that the headers tell of is over, at least one."""
-    reset = headers.get("x-rate-limit-reset", "")
-    if not reset.isdigit():
-        return UNTOLD_WAIT_S
-    return max(MIN_WAIT_S, int(reset) - now_s)
+def wait_s(headers: Mapping[str, str], now_s: float) -> float:
+    """Real seconds until every window that is used up is over, at least one.
+
+    Where the headers show none that is used up, the window of 15 minutes counts.
+    """
+    resets = spent_windows(headers) or [headers.get("x-rate-limit-reset", "")]
+    known = [int(reset) - now_s for reset in resets if reset.isdigit()]
+    return max(MIN_WAIT_S, *known) if known else UNTOLD_WAIT_S
+
+
+def spent_windows(headers: Mapping[str, str]) -> list[str]:
+    """The reset (Unix seconds as text) of each window of which nothing remains."""
+    return [
+        headers.get(f"{window}-reset", "") for window in WINDOWS if headers.get(f"{window}-remaining") == "0"
+    ]
 
 
 def _never_connected(error: requests.RequestException) -> bool:
