@@ -1,0 +1,130 @@
+"""HTTP to CoinGlass: kept-alive connections, a deadline for the whole reply, a bound on its size."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import requests
+import urllib3
+from pydantic import SecretStr
+
+from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassUnavailable
+
+_CHUNK = 262_144
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, the headers that are used, and the decompressed body."""
+
+    status: int
+    body: bytes
+    limit_per_min: int | None
+    used: int | None
+    retry_after_s: float | None
+
+
+class Transport:
+    """GETs with one `requests.Session` a thread: sessions are not made for sharing.
+
+    Args:
+        base_url: scheme, host and port.
+        api_key: sent as CG-API-KEY.
+        timeout_s: real seconds for connecting, for each wait on the socket, and for the whole reply.
+        max_bytes: larger replies, after decompression, are refused.
+    """
+
+    def __init__(self, base_url: str, api_key: SecretStr, *, timeout_s: float, max_bytes: int) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def get(self, path: str, params: Mapping[str, str], what: str) -> Reply:
+        """One request, once.
+
+        Args:
+            path: with its leading slash.
+            params: of the query.
+            what: what is asked for; begins the text of every error.
+
+        Raises:
+            CoinglassUnavailable: no whole reply came within the time.
+            CoinglassBadReply: the reply is larger than `max_bytes`.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            with self._session().get(
+                self._base_url + path, params=params, timeout=self._timeout_s, stream=True
+            ) as response:
+                body = self._read(response.raw, deadline, what)
+                return _reply(response, body)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise CoinglassUnavailable(f"{what}: {type(error).__name__} on the way to CoinGlass") from error
+
+    def close(self) -> None:
+        """Close the connections of every thread."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+        self._local = threading.local()
+
+    def _read(self, raw: urllib3.response.HTTPResponse, deadline: float, what: str) -> bytes:
+        """The body, piece by piece: a reply that drips or swells is cut off."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := raw.read1(_CHUNK, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_bytes:
+                raise CoinglassBadReply(f"{what}: the reply is larger than {self._max_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise CoinglassUnavailable(f"{what}: no whole reply within {self._timeout_s:g} s")
+        return b"".join(pieces)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = self._new_session()
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        # No proxies or .netrc from the environment: only config.py reads it.
+        session.trust_env = False
+        session.headers.update(
+            {
+                "accept": "application/json",
+                "accept-encoding": "gzip",
+                "CG-API-KEY": self._api_key.get_secret_value(),
+            }
+        )
+        return session
+
+
+def _reply(response: requests.Response, body: bytes) -> Reply:
+    return Reply(
+        status=response.status_code,
+        body=body,
+        limit_per_min=_whole(response.headers.get("API-KEY-MAX-LIMIT")),
+        used=_whole(response.headers.get("API-KEY-USE-LIMIT")),
+        retry_after_s=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def _seconds(text: str | None) -> float | None:
+    whole = _whole(text)
+    return None if whole is None else float(whole)
