@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
     coinglass_refetch_reserve_pct: Percent = 10.0
     coinglass_timeout_s: float = Field(default=15.0, gt=0, le=120)
+    coinglass_budget_wait_s: float = Field(default=75.0, gt=0, le=600)
+    coinglass_max_reply_mb: int = Field(default=32, ge=1, le=1000)
     heatmap_source: HeatmapSource = HeatmapSource.COINGLASS
 
     # --- bybit ----------------------------------------------------------------------
@@ -122,6 +124,7 @@ class Settings(BaseSettings):
     # --- heat maps and ranking ---------------------------------------------------------------
     refresh_interval_s: int = Field(default=300, ge=30)
     heatmap_max_age_s: int = Field(default=300, ge=10)
+    ranking_map_max_age_s: int = Field(default=3600, ge=60)
     pattern_max_age_s: int = Field(default=86_400, ge=60)
     ranking_top: int = Field(default=10, ge=1, le=100)
     ranking_watch: int = Field(default=3, ge=1, le=100)
@@ -165,9 +168,11 @@ class Settings(BaseSettings):
     max_drawdown_pct: float = Field(default=20.0, gt=0, le=100)
     cooldown_after_stop_s: int = Field(default=3600, ge=0)
     max_stop_streak: int = Field(default=4, ge=1)
+    stop_streak_pause_s: int = Field(default=86_400, ge=0)
     stale_tick_s: int = Field(default=60, ge=1)
     unknown_order_bound_s: int = Field(default=120, ge=5)
     adopt_unknown_positions: bool = False
+    reconcile_max_age_s: int = Field(default=300, ge=30)
 
     # --- trailing -----------------------------------------------------------------------------------
     trailing_steps_pct: Annotated[tuple[tuple[float, float], ...], NoDecode] = (
@@ -175,6 +180,7 @@ class Settings(BaseSettings):
         (20.0, 10.0),
         (50.0, 30.0),
     )
+    extend_take_profit: bool = False
 
     # --- workers --------------------------------------------------------------------------------------
     heatmap_workers: int = Field(default=2, ge=1, le=64)
@@ -313,7 +319,7 @@ def _is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(env_file: Path | None = None, **overrides: object) -> Settings:
     """Read the settings; overrides win over the environment, which wins over `.env`.
 
     The variable WHALESTACK_ENV_FILE names another file than `.env`: the demo uses it, so
@@ -324,7 +330,10 @@ def load_settings(**overrides: object) -> Settings:
             the value itself is not repeated, because it may be a secret.
     """
     try:
-        return Settings(_env_file=os.environ.get(ENV_FILE_VARIABLE, ".env"), **overrides)  # type: ignore[arg-type]
+        return Settings(
+            _env_file=env_file or os.environ.get(ENV_FILE_VARIABLE, ".env"),
+            **overrides,  # type: ignore[arg-type]
+        )
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part).upper() for part in problem['loc']) or 'settings'}: {problem['msg']}"
