@@ -107,7 +107,8 @@ def derive_14d(
     inside = columns >= first
     dense = np.zeros((levels, max(newest - first + 1, 1)), dtype=np.float64)
     dense[rows[inside], columns[inside] - first] = amounts[inside]
-    return np.maximum(now - dense.min(axis=1), 0.0)
+    younger: Floats = np.maximum(now - dense.min(axis=1), 0.0)
+    return younger
 
 
 def _checked(

@@ -68,7 +68,10 @@ def cluster_size_pct(dominant_usd: float, typical_usd: float | None) -> float:
 
 
 def shrunk_rate(hits: float, n: float, prior: float, weight: float) -> float:
-    """A success rate drawn toward the market's mean while there is little: `(hits + prior*weight) / (n + weight)`.
+    """A success rate drawn toward the market's mean while there is little.
+
+    `(hits + prior*weight) / (n + weight)`: the mean of a beta distribution whose prior is
+    worth `weight` observations.
 
     Args:
         hits: successes, 0 to n.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whalestack.math.heatmap import Floats
 from whalestack.math.triggers import MarketMove
@@ -95,9 +96,11 @@ def forward_fill(values: Floats, limit: int) -> Floats:
         limit: minutes a value may be carried; older it is unknown again.
     """
     positions = np.arange(values.shape[1])
-    last = np.maximum.accumulate(np.where(np.isfinite(values), positions, -1), axis=1)
-    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
-    filled[(last < 0) | (positions - last > limit)] = np.nan
+    known: NDArray[np.int64] = np.where(np.isfinite(values), positions, -1)
+    last: NDArray[np.int64] = np.maximum.accumulate(known, axis=1)
+    unknown = (last < 0) | (positions - last > limit)
+    carried = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    filled: Floats = np.where(unknown, np.nan, carried)
     return filled
 
 
