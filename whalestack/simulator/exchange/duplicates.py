@@ -1,0 +1,93 @@
+"""Was one intent carried out twice? Judged by what was accepted, not by what the client believes.
+
+Two views, both over accepted orders that could open a position (not reduce-only, not made by the
+exchange):
+
+* the same order_link_id accepted more than once. The order book refuses that; this count is taken
+  from the record of acceptances, so it would show if the refusal broke;
+* twins: orders of one owner in the same symbol, with the same side, quantity and price and with
+  different ids (or none), accepted within `TWIN_WINDOW_MS` of real time. That is what a resend under
+  a fresh id looks like. A ladder's rungs differ in price, and two agents differ in owner.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+
+from whalestack.simulator.exchange.order import Order
+
+TWIN_WINDOW_MS = 60_000
+
+
+def owner_of(link_id: str) -> str:
+    """The part of a link id that names whose order it is: what stands before the first underscore."""
+    return link_id.split("_", 1)[0]
+
+
+def intent_of(link_id: str) -> str:
+    """The link id without its leg (what follows the last underscore): agent and occasion."""
+    return link_id.rsplit("_", 1)[0]
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two accepted orders that look like one intent sent twice, by their exchange ids and link ids."""
+
+    symbol: str
+    first_order_id: str
+    first_link_id: str
+    second_order_id: str
+    second_link_id: str
+
+
+class DuplicateWatch:
+    """Counts acceptances by link id and by intent, and finds twins."""
+
+    def __init__(self) -> None:
+        self.by_link_id: Counter[str] = Counter()
+        self.entries_by_intent: Counter[str] = Counter()
+        self.twins: list[Twins] = []
+        self._recent: defaultdict[tuple[str, ...], list[tuple[int, Order]]] = defaultdict(list)
+
+    def accepted(self, order: Order, real_ms: int) -> None:
+        """Count an order that the exchange took, at a real moment in ms."""
+        if order.link_id:
+            self.by_link_id[order.link_id] += 1
+        if order.spec.reduce_only or order.spec.close_on_trigger:
+            return
+        if order.link_id:
+            self.entries_by_intent[intent_of(order.link_id)] += 1
+        self._look_for_twin(order, real_ms)
+
+    @property
+    def same_id_twice(self) -> int:
+        """Acceptances beyond the first of any link id."""
+        return sum(count - 1 for count in self.by_link_id.values() if count > 1)
+
+    @property
+    def duplicated_orders(self) -> int:
+        """Orders accepted for an intent that had been accepted before, by either view."""
+        return self.same_id_twice + len(self.twins)
+
+    def _look_for_twin(self, order: Order, real_ms: int) -> None:
+        key = (order.symbol, order.side, _plain(order.spec.qty), _plain(order.spec.price))
+        recent = [entry for entry in self._recent[key] if real_ms - entry[0] <= TWIN_WINDOW_MS]
+        for _, other in recent:
+            if _same_owner(other.link_id, order.link_id) and other.link_id != order.link_id:
+                twins = (other.order_id, other.link_id, order.order_id, order.link_id)
+                self.twins.append(Twins(order.symbol, *twins))
+                break
+            if not order.link_id and not other.link_id:
+                self.twins.append(Twins(order.symbol, other.order_id, "", order.order_id, ""))
+                break
+        self._recent[key] = [*recent, (real_ms, order)]
+
+
+def _same_owner(one: str, other: str) -> bool:
+    return not one or not other or owner_of(one) == owner_of(other)
+
+
+def _plain(value: Decimal | None) -> str:
+    return "" if value is None else format(value.normalize(), "f")

@@ -1,0 +1,389 @@
+"""The exchange as its callers see it: orders in, refusals out, and the account to be asked."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from whalestack.clock import Clock
+from whalestack.simulator.exchange.account import MarginMode, MarginState, order_margin
+from whalestack.simulator.exchange.checks import (
+    check_link_id,
+    check_market_range,
+    check_on_tick,
+    check_price_limit,
+    check_protection,
+    check_spec,
+    check_tradable,
+    trigger_price_of,
+)
+from whalestack.simulator.exchange.event_log import EventLog, Kind
+from whalestack.simulator.exchange.liquidity import Quote
+from whalestack.simulator.exchange.matching import Matching
+from whalestack.simulator.exchange.order import (
+    ZERO,
+    Order,
+    OrderSpec,
+    OrderType,
+    Protection,
+    Side,
+    Status,
+)
+from whalestack.simulator.exchange.position import Position
+from whalestack.simulator.exchange.refusals import (
+    BALANCE_TOO_LOW,
+    LEVERAGE_NOT_MODIFIED,
+    LEVERAGE_TOO_HIGH,
+    MARGIN_MODE_NOT_MODIFIED,
+    MARGIN_TOO_LOW,
+    NOT_MODIFIED,
+    ORDER_FINISHED,
+    ORDER_NOT_FOUND,
+    REDUCE_ONLY_EMPTY,
+    RISK_LIMIT_EXCEEDED,
+    TOO_MANY_ORDERS,
+    TOO_MANY_STOP_ORDERS,
+    Refused,
+    bad_parameter,
+)
+from whalestack.simulator.exchange.settlement import STOP_LOSS, Settlement
+from whalestack.simulator.exchange.state import ExchangeState, Fees
+from whalestack.simulator.exchange.wire import RISK_LIMIT_USD
+from whalestack.simulator.market.base import Market, Tick
+
+MAX_ACTIVE_ORDERS = 500
+MAX_CONDITIONAL_ORDERS = 10
+
+
+class Exchange:
+    """One unified account on linear USDT perpetuals, one-way mode.
+
+    Args:
+        market: what is traded.
+        clock: market time.
+        log: where everything is recorded.
+        equity_usd: wallet balance at the start, USDT.
+        rng: seeds ids and the sizes at which large orders fill in parts.
+        fees: trading fees.
+        depth_share: what one price level holds, as a share of an average minute's turnover; a small
+            one makes ordinary orders fill in parts.
+        margin_mode: cross (what a unified account starts with) or isolated.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        clock: Clock,
+        log: EventLog | None = None,
+        *,
+        equity_usd: Decimal | float = Decimal(10_000),
+        rng: random.Random | None = None,
+        fees: Fees | None = None,
+        depth_share: float = 0.5,
+        margin_mode: MarginMode = MarginMode.CROSS,
+    ) -> None:
+        self.log = EventLog() if log is None else log
+        self.state = ExchangeState(
+            market,
+            clock,
+            self.log,
+            equity_usd=Decimal(str(equity_usd)),
+            rng=random.Random(7) if rng is None else rng,  # noqa: S311 - repeatable, no secrets
+            fees=fees or Fees(),
+            depth_share=depth_share,
+            margin_mode=margin_mode,
+        )
+        self._settlement = Settlement(self.state)
+        self._matching = Matching(self.state, self._settlement)
+
+    # --- the market moves -------------------------------------------------------------------
+
+    def on_ticks(self, ticks: list[Tick]) -> None:
+        """Match, trigger, fund and liquidate along these price points, which are in time order."""
+        touched = False
+        for tick in ticks:
+            position = self.state.positions.get(tick.symbol)
+            if self.state.book.has_open(tick.symbol) or (position is not None and position.is_open):
+                self._matching.on_tick(tick)
+                touched = True
+        if touched:
+            self._matching.liquidate_account(self.state.now_ms())
+
+    # --- orders ---------------------------------------------------------------------------------
+
+    def place(self, spec: OrderSpec) -> Order:
+        """Take an order: what it says is checked, then it meets the market.
+
+        Raises:
+            Refused: with Bybit's code; nothing has changed.
+        """
+        now_ms = self.state.now_ms()
+        try:
+            quote = self._check(spec)
+        except Refused as refused:
+            self.log.order_refused(spec.symbol, spec.link_id, refused, now_ms)
+            raise
+        order = self._new_order(spec, quote, now_ms)
+        self._settlement.accept(order)
+        if order.status is not Status.UNTRIGGERED:
+            self._matching.arrive(order, quote, now_ms)
+        return order
+
+    def cancel(self, symbol: str, *, order_id: str = "", link_id: str = "") -> Order:
+        """Cancel an open order by the exchange's id or by its link id.
+
+        Cancelling the stop or target order of a position takes the stop or target away, as on Bybit.
+
+        Raises:
+            Refused: 110001 unknown, 110008 finished already.
+        """
+        order = self.state.book.find(order_id=order_id, link_id=link_id)
+        if order is None or order.symbol != symbol:
+            raise Refused(ORDER_NOT_FOUND, "order not exists or too late to cancel")
+        if not order.is_open:
+            raise Refused(ORDER_FINISHED, "order already finished or canceled")
+        self._cancel(order)
+        return order
+
+    def cancel_all(self, symbol: str | None = None, *, order_filter: str = "") -> list[Order]:
+        """Cancel open orders of a symbol or of all.
+
+        Args:
+            symbol: None for every symbol.
+            order_filter: "Order" for active orders, "StopOrder" for waiting ones; with none, every kind
+                goes, the stops and targets of open positions included: that is what Bybit's page says.
+
+        Returns:
+            What was cancelled.
+        """
+        chosen = [
+            order
+            for order in self.state.book.open_orders(symbol)
+            if not order_filter or (order.status is Status.UNTRIGGERED) == (order_filter == "StopOrder")
+        ]
+        for order in chosen:
+            if order.is_open:
+                self._cancel(order)
+        return chosen
+
+    def amend(
+        self,
+        symbol: str,
+        *,
+        order_id: str = "",
+        link_id: str = "",
+        price: Decimal | None = None,
+        qty: Decimal | None = None,
+        protection: Protection | None = None,
+    ) -> Order:
+        """Change an open limit order in place; what is None stays.
+
+        Raises:
+            Refused: unknown, finished, or the change is not allowed.
+        """
+        order = self.state.book.find(order_id=order_id, link_id=link_id)
+        if order is None or order.symbol != symbol or not order.is_open or order.is_child:
+            raise Refused(ORDER_NOT_FOUND, "order not exists or too late to replace")
+        spec = replace(
+            order.spec,
+            price=order.price if price is None else price,
+            qty=order.qty if qty is None else qty,
+            protection=order.protection if protection is None else protection,
+        )
+        self._amend(order, spec)
+        return order
+
+    # --- positions -----------------------------------------------------------------------------------
+
+    def set_stops(self, symbol: str, protection: Protection) -> Position:
+        """Set, move or remove stop and target of a position, in place (trading-stop, Full mode).
+
+        Args:
+            symbol: of an open position.
+            protection: the whole of what shall hold afterwards.
+
+        Raises:
+            Refused: 34040 when nothing would change, 10001 when a price is on the wrong side.
+        """
+        now_ms = self.state.now_ms()
+        try:
+            position = self._check_stops(symbol, protection)
+        except Refused as refused:
+            data = {"code": refused.code, "text": refused.text}
+            self.log.add(Kind.STOPS_REFUSED, now_ms, symbol, **data)
+            raise
+        self._settlement.set_protection(position, protection, now_ms)
+        return position
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Choose the leverage of a symbol.
+
+        Raises:
+            Refused: 110043 when it is that already, 110013 above the coin's, 110044 without margin for it.
+        """
+        rules = self.state.rules(symbol)
+        if leverage < rules.min_leverage or leverage % rules.leverage_step:
+            raise bad_parameter("leverage invalid")
+        if leverage > rules.max_leverage:
+            raise Refused(LEVERAGE_TOO_HIGH, "cannot set leverage gt maxLeverage by risk limit")
+        if leverage == self.state.leverage(symbol):
+            raise Refused(LEVERAGE_NOT_MODIFIED, "leverage not modified")
+        self._check_margin_at(symbol, leverage)
+        self.state.account.leverage[symbol] = leverage
+        position = self.state.position(symbol)
+        position.leverage = leverage
+        self.log.add(Kind.LEVERAGE_SET, self.state.now_ms(), symbol, leverage=format(leverage, "f"))
+        self._settlement.tell_position(position)
+
+    def set_margin_mode(self, mode: MarginMode) -> None:
+        """Switch the account between cross and isolated.
+
+        Raises:
+            Refused: 110026 when it is that already.
+        """
+        if mode is self.state.account.mode:
+            raise Refused(MARGIN_MODE_NOT_MODIFIED, "Margin mode is not modified")
+        self.state.account.mode = mode
+        self.state.account.mode_changed_ms = self.state.now_ms()
+
+    def margin(self) -> MarginState:
+        """The account now."""
+        return self.state.margin()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and judgements for `/sim/stats`."""
+        margin = self.margin()
+        return {
+            **self.log.stats(self.state.now_ms()),
+            "open_orders": len([o for o in self.state.book.open_orders() if not o.is_child]),
+            "open_positions": len(self.state.open_positions()),
+            "equity_usd": float(margin.equity),
+            "wallet_balance_usd": float(margin.balance),
+        }
+
+    # --- checks of an order ------------------------------------------------------------------------------
+
+    def _check(self, spec: OrderSpec) -> Quote:
+        rules = self.state.rules(spec.symbol)
+        check_tradable(rules)
+        check_link_id(spec.link_id)
+        self.state.book.reserve_check(spec.link_id)
+        check_spec(spec, rules)
+        quote = self.state.quote(spec.symbol)
+        check_market_range(spec, rules, quote)
+        base = spec.price or spec.trigger_price or quote.last
+        check_protection(spec.protection, spec.side, rules, stop_base=base, target_base=base)
+        self._check_reduce_only(spec)
+        self._check_counts(spec)
+        self._check_margin(spec, quote)
+        return quote
+
+    def _check_reduce_only(self, spec: OrderSpec) -> None:
+        position = self.state.position(spec.symbol)
+        if spec.reduce_only and not position.closing_part(spec.side, spec.qty):
+            raise Refused(REDUCE_ONLY_EMPTY, "current position is zero, cannot fix reduce-only order qty")
+
+    def _check_counts(self, spec: OrderSpec) -> None:
+        orders = [order for order in self.state.book.open_orders(spec.symbol) if not order.is_child]
+        waiting = sum(order.status is Status.UNTRIGGERED for order in orders)
+        if spec.trigger_price is not None and waiting >= MAX_CONDITIONAL_ORDERS:
+            raise Refused(TOO_MANY_STOP_ORDERS, "The number of stop orders exceeds the maximum limit allowed")
+        if spec.trigger_price is None and len(orders) - waiting >= MAX_ACTIVE_ORDERS:
+            raise Refused(TOO_MANY_ORDERS, "Not allowed to have more than 500 active orders")
+
+    def _check_margin(self, spec: OrderSpec, quote: Quote) -> None:
+        position = self.state.position(spec.symbol)
+        opens = spec.qty - position.closing_part(spec.side, spec.qty)
+        if spec.reduce_only or not opens:
+            return
+        if (position.size + opens) * quote.mark > RISK_LIMIT_USD:
+            raise Refused(RISK_LIMIT_EXCEEDED, "The order exceeds the position limit of the risk tier")
+        touch = quote.touch(spec.side)
+        price = touch if spec.price is None else (min if spec.side is Side.BUY else max)(spec.price, touch)
+        needed = opens * price * (1 / self.state.leverage(spec.symbol) + self.state.fees.taker)
+        if needed > self.state.margin().available:
+            raise Refused(BALANCE_TOO_LOW, "ab not enough for new order")
+
+    def _check_margin_at(self, symbol: str, leverage: Decimal) -> None:
+        state, position = self.state, self.state.position(symbol)
+        old = state.leverage(symbol)
+        orders = order_margin(state.book.open_orders(symbol), state.positions, Decimal(1))
+        value = state.marked(position).value if position.is_open else ZERO
+        more = (value + orders) * (1 / leverage - 1 / old)
+        if more > 0 and more > state.margin().available:
+            raise Refused(MARGIN_TOO_LOW, "available margin is insufficient for this leverage")
+
+    def _check_stops(self, symbol: str, protection: Protection) -> Position:
+        rules = self.state.rules(symbol)
+        position = self.state.position(symbol)
+        if position.side is None:
+            raise bad_parameter("can not set tp/sl/ts for zero position")
+        if protection == position.protection:
+            raise Refused(NOT_MODIFIED, "not modified")
+        quote = self.state.quote(symbol)
+        changed = Protection(
+            None if protection.stop_loss == position.protection.stop_loss else protection.stop_loss,
+            None if protection.take_profit == position.protection.take_profit else protection.take_profit,
+            protection.stop_by,
+            protection.target_by,
+        )
+        bases = (trigger_price_of(by, quote) for by in (protection.stop_by, protection.target_by))
+        stop_base, target_base = bases
+        check_protection(changed, position.side, rules, stop_base=stop_base, target_base=target_base)
+        return position
+
+    # --- changes of an order -------------------------------------------------------------------------------
+
+    def _new_order(self, spec: OrderSpec, quote: Quote, now_ms: int) -> Order:
+        position = self.state.position(spec.symbol)
+        qty = position.closing_part(spec.side, spec.qty) if spec.reduce_only else spec.qty
+        is_limit = spec.order_type is OrderType.LIMIT
+        waits = spec.trigger_price is not None
+        return Order(
+            order_id=self.state.new_id(),
+            spec=spec,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            last_price_on_created=quote.last,
+            status=Status.UNTRIGGERED if waits else Status.NEW,
+            qty=qty,
+            price=spec.price if is_limit else None,
+            protection=spec.protection,
+            stop_order_type="Stop" if waits else "",
+        )
+
+    def _cancel(self, order: Order) -> None:
+        now_ms = self.state.now_ms()
+        if not order.is_child:
+            self._settlement.cancel(order, now_ms, cancel_type="CancelByUser")
+            self._settlement.tell_position(self.state.position(order.symbol))
+            return
+        position = self.state.position(order.symbol)
+        held = position.protection
+        if order.stop_order_type == STOP_LOSS:
+            held = replace(held, stop_loss=None)
+        else:
+            held = replace(held, take_profit=None)
+        self._settlement.set_protection(position, held, now_ms)
+
+    def _amend(self, order: Order, spec: OrderSpec) -> None:
+        rules, now_ms = self.state.rules(order.symbol), self.state.now_ms()
+        quote = self.state.quote(order.symbol)
+        if (spec.price, spec.qty, spec.protection) == (order.price, order.qty, order.protection):
+            raise bad_parameter("order not modified")
+        check_spec(spec, rules)
+        if spec.qty <= order.filled_qty:
+            raise bad_parameter("Qty is not above what has filled")
+        if spec.price is not None:
+            check_on_tick(spec.price, rules, "price")
+            check_price_limit(spec.side, spec.price, rules, quote)
+        base = spec.price or quote.last
+        check_protection(spec.protection, spec.side, rules, stop_base=base, target_base=base)
+        order.spec, order.price, order.qty, order.protection = spec, spec.price, spec.qty, spec.protection
+        order.updated_ms = now_ms
+        self.log.order_event(Kind.ORDER_AMENDED, order, now_ms)
+        self._settlement.amended(order)
+        if order.status is not Status.UNTRIGGERED:
+            self._matching.arrive(order, quote, now_ms)
