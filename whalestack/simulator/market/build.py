@@ -1,0 +1,32 @@
+"""Which market the settings ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from whalestack.config import Settings
+from whalestack.errors import StopAndTell
+from whalestack.simulator.market.base import Market
+from whalestack.simulator.market.recorded import open_recorded
+from whalestack.simulator.market.synthetic import open_synthetic
+
+RECORDED = "recorded:"
+MIRROR = "mirror:"
+
+
+def build_market(settings: Settings, start_ms: int) -> Market:
+    """The market named by `SIMULATOR_MARKET`.
+
+    Args:
+        settings: `simulator_market` is ``synthetic``, ``recorded:FOLDER`` or ``mirror:URL``.
+        start_ms: market time at which playing begins.
+
+    Raises:
+        StopAndTell: the name is none of these, or the market cannot be opened.
+    """
+    name, symbols, seed = settings.simulator_market, settings.simulator_symbols, settings.simulator_seed
+    if name == "synthetic":
+        return open_synthetic(settings.simulator_coins, start_ms=start_ms, seed=seed, symbols=symbols)
+    if name.startswith(RECORDED):
+        return open_recorded(Path(name.removeprefix(RECORDED)), symbols, start_ms=start_ms, seed=seed)
+    raise StopAndTell(f"SIMULATOR_MARKET={name} is none of synthetic, recorded:FOLDER, mirror:URL")

@@ -1,0 +1,241 @@
+"""A market that is played point by point: what synthetic and recorded ones share.
+
+The future comes in blocks: a few minutes of price points for every coin at once. All
+state is in arrays over the coins, so a step costs the same few microseconds for ten
+coins and for six hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from whalestack.simulator.market.base import Candles, FloatArray, IntArray, Liquidation, Tick, TickerState
+from whalestack.simulator.market.instruments import Instruments
+from whalestack.simulator.market.liquidations import LiquidationFeed
+from whalestack.simulator.market.statistics import DayStatistics
+from whalestack.simulator.market.store import Backdrop, CandleStore, Minutes
+
+BLOCK_MS = 300_000
+_MARK_MEMORY_S = 15.0
+"""The mark price follows the last one with this time constant, market seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Price points of all coins at one even distance.
+
+    Attributes:
+        start_ms: moment of the first point.
+        step_ms: distance of the points.
+        prices, turnover, volume, interest: shape (n, K); open interest in base units.
+    """
+
+    start_ms: int
+    step_ms: int
+    prices: FloatArray
+    turnover: FloatArray
+    volume: FloatArray
+    interest: FloatArray
+
+
+class BlockSource(Protocol):
+    """Where the blocks of a played market come from."""
+
+    def block(self, start_ms: int) -> Block | None:
+        """The block that begins at `start_ms`; None after the end. Called in time order."""
+
+
+class PlayedMarket:
+    """Plays blocks; see `whalestack.simulator.market.base.Market` for the methods.
+
+    Args:
+        instruments: rows of the coins; their order is the order of all arrays.
+        backdrop: candles before playing began.
+        source: where the blocks come from.
+        start_ms: market time at which playing begins.
+        end_ms: when the source ends, None if never.
+        seed: of the sizes of liquidations.
+    """
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        backdrop: Backdrop,
+        source: BlockSource,
+        *,
+        start_ms: int,
+        end_ms: int | None,
+        seed: int,
+    ) -> None:
+        self._instruments = instruments
+        self._symbols = tuple(instruments.rows)
+        self._index = {symbol: number for number, symbol in enumerate(self._symbols)}
+        self._source = source
+        self._start_ms, self._end_ms = start_ms, end_ms
+        begin_ms = start_ms // BLOCK_MS * BLOCK_MS
+        count = len(self._symbols)
+        self.store = CandleStore(backdrop.until(begin_ms), Minutes(begin_ms, count))
+        self._day = DayStatistics(self.store)
+        self._feed = LiquidationFeed(self._symbols, seed)
+        self._ticks = np.array([float(row["priceFilter"]["tickSize"]) for row in instruments.rows.values()])
+        self._shift = np.ones(count)
+        self._shifted = False
+        self._now_ms = begin_ms - 1
+        self._block: Block | None = None
+        self._next_point = 0
+        self._take_block(begin_ms)
+        self.last = self._round(self._first_block().prices[:, 0])
+        self.interest = self._first_block().interest[:, 0].copy()
+        self.mark = self.last.copy()
+        self.advance(start_ms)
+
+    def _first_block(self) -> Block:
+        if self._block is None:
+            raise ValueError("a market needs at least one block")
+        return self._block
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        return self._symbols
+
+    @property
+    def derived_instruments(self) -> tuple[str, ...]:
+        """Coins whose instrument row was not recorded."""
+        return self._instruments.derived
+
+    @property
+    def start_ms(self) -> int:
+        return self._start_ms
+
+    @property
+    def end_ms(self) -> int | None:
+        return self._end_ms
+
+    @property
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def instrument(self, symbol: str) -> dict[str, Any]:
+        return self._instruments.rows[symbol]
+
+    def coin(self, symbol: str) -> int:
+        """The coin's place in the arrays. Raises KeyError if the market does not play it."""
+        return self._index[symbol]
+
+    def advance(self, now_ms: int) -> list[Tick]:
+        ticks: list[Tick] = []
+        while self._block is not None:
+            block = self._block
+            at_ms = block.start_ms + self._next_point * block.step_ms
+            if at_ms > now_ms:
+                break
+            ticks.extend(self._play(block, self._next_point, at_ms))
+            self._next_point += 1
+            if self._next_point == block.prices.shape[1]:
+                self._take_block(block.start_ms + block.prices.shape[1] * block.step_ms)
+        self._now_ms = max(self._now_ms, now_ms)
+        return ticks
+
+    def _take_block(self, start_ms: int) -> None:
+        self._block = self._source.block(start_ms)
+        self._next_point = 0
+
+    def _round(self, prices: FloatArray) -> FloatArray:
+        """To whole ticks, never below one."""
+        return np.asarray(np.round(np.maximum(np.rint(prices / self._ticks), 1.0) * self._ticks, 10))
+
+    def _play(self, block: Block, point: int, at_ms: int) -> map[Tick]:
+        price = block.prices[:, point]
+        price = self._round(price * self._shift if self._shifted else price)
+        volume, turnover = block.volume[:, point], block.turnover[:, point]
+        interest = block.interest[:, point]
+        minutes = self.store.minutes
+        if minutes.reach(at_ms, self.last, self.interest):
+            minutes.reopen(price)
+            self._close_minute(at_ms)
+        minutes.add(price, volume, turnover, interest)
+        self.mark += (price - self.mark) * (1.0 - np.exp(-block.step_ms / 1000.0 / _MARK_MEMORY_S))
+        self.last, self.interest = price, interest
+        columns = (price.tolist(), turnover.tolist(), volume.tolist(), interest.tolist())
+        moments = (at_ms,) * len(self._symbols)
+        return map(Tick, moments, self._symbols, *columns)
+
+    def _close_minute(self, at_ms: int) -> None:
+        self._day.refresh(at_ms)
+        if self.store.minutes.count > 1:
+            self._feed.minute(at_ms, self.store.minutes.bars[:, :, -2])
+
+    def push_price(self, symbol: str, price: float) -> Tick:
+        coin = self._index[symbol]
+        target = round(max(round(price / self._ticks[coin]), 1) * self._ticks[coin], 10)
+        self._shift[coin] *= target / self.last[coin]
+        self._shifted = True
+        self.last = self.last.copy()
+        self.last[coin] = self.mark[coin] = target
+        self.store.minutes.add_one(coin, target, 0.0, 0.0, float(self.interest[coin]))
+        return Tick(self._now_ms, symbol, float(target), 0.0, 0.0, float(self.interest[coin]))
+
+    def ticker(self, symbol: str) -> TickerState:
+        coin = self._index[symbol]
+        day, tick = self._day, float(self._ticks[coin])
+        last, mark = float(self.last[coin]), float(self.mark[coin])
+        bid, ask = spread(last, tick)
+        depth = max(float(day.turnover[coin]) * 2e-6, 100.0) / last
+        interval_h = int(self._instruments.rows[symbol]["fundingInterval"]) // 60
+        return TickerState(
+            symbol=symbol,
+            ts_ms=self._now_ms,
+            last=last,
+            mark=round(round(mark / tick) * tick, 10),
+            index=round(round(mark * (1.0 - 0.1 * float(day.funding[coin])) / tick) * tick, 10),
+            bid=bid,
+            ask=ask,
+            bid_size=depth,
+            ask_size=depth * 0.9,
+            open_interest=float(self.interest[coin]),
+            funding_rate=float(day.funding[coin]),
+            next_funding_ms=next_funding_ms(self._now_ms, interval_h),
+            funding_interval_h=interval_h,
+            volume_24h=float(day.volume[coin]),
+            turnover_24h=float(day.turnover[coin]),
+            high_24h=max(float(day.high[coin]), last),
+            low_24h=min(float(day.low[coin]), last),
+            prev_24h=float(day.price_24h_ago[coin]),
+            prev_1h=float(day.price_1h_ago[coin]),
+        )
+
+    def candles(
+        self, symbol: str, interval_s: int, *, end_ms: int, limit: int, start_ms: int | None = None
+    ) -> Candles:
+        return self.store.candles(
+            self._index[symbol], interval_s, end_ms=min(end_ms, self._now_ms), limit=limit, start_ms=start_ms
+        )
+
+    def open_interest_history(
+        self, symbol: str, interval_s: int, *, end_ms: int, limit: int
+    ) -> tuple[IntArray, FloatArray]:
+        """Open interest at a moment is that of the candle that closed then."""
+        interval_ms = interval_s * 1000
+        end_ms = min(end_ms, self._now_ms) - interval_ms
+        closed = self.store.candles(self._index[symbol], interval_s, end_ms=end_ms, limit=limit)
+        return closed.start_ms + interval_ms, closed.open_interest
+
+    def liquidations(self, after_seq: int = 0) -> list[Liquidation]:
+        return self._feed.after(after_seq)
+
+
+def spread(last: float, tick: float) -> tuple[float, float]:
+    """Best bid and ask around the last price: one tick, or 0.02 % of price where ticks are fine."""
+    ticks = max(1, round(last * 2e-4 / tick))
+    bid = round(max(round(last / tick) - ticks // 2, 1) * tick, 10)
+    return bid, round(bid + ticks * tick, 10)
+
+
+def next_funding_ms(now_ms: int, interval_h: int) -> int:
+    """The next whole funding moment after `now_ms`."""
+    interval_ms = interval_h * 3_600_000
+    return (now_ms // interval_ms + 1) * interval_ms
