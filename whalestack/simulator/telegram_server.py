@@ -122,6 +122,11 @@ class TelegramServer:
         )
         self._arrival.set()
 
+    @property
+    def is_polled(self) -> bool:
+        """Whether a getUpdates waits at this moment."""
+        return self._polling
+
     def take(self, chat_id: str, text: str, photo_bytes: int) -> dict[str, Any]:
         """Take one message, counted against the limits.
 
