@@ -20,6 +20,7 @@ Doubling every price, or every quantity, changes nothing but the unit.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from math import isfinite
 
@@ -129,6 +130,12 @@ class LiquidationModel:
             self._keep = float(np.exp(-1 / self.assumptions.memory_bars))
         self._open_interest: float | None = None
         self._opened = self._consumed = self._faded = self._outside = 0.0
+
+    def branch(self) -> LiquidationModel:
+        """An independent model in the same state: to look at an open bar without taking it."""
+        other = copy(self)
+        other._longs, other._shorts = self._longs.copy(), self._shorts.copy()
+        return other
 
     def column(self) -> Floats:
         """(L,) USD that stands at each level: one column of a heat map."""
