@@ -1,0 +1,54 @@
+"""Calls to outside systems, summed by the minute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from whalestack.db.models import ApiUsage
+
+
+@dataclass(frozen=True)
+class CallCounts:
+    """Calls to one endpoint since they were last written."""
+
+    endpoint: str
+    calls: int
+    errors: int
+    rate_limited: int
+    limit_per_min: int | None
+
+
+def add_usage(session: Session, service: str, counts: Sequence[CallCounts], now: datetime) -> None:
+    """Add counts to the rows of the minute of `now` (market time)."""
+    if not counts:
+        return
+    minute = now.replace(second=0, microsecond=0)
+    rows = [
+        {
+            "ts": minute,
+            "service": service,
+            "endpoint": each.endpoint,
+            "calls": each.calls,
+            "errors": each.errors,
+            "rate_limited": each.rate_limited,
+            "limit_per_min": each.limit_per_min,
+        }
+        # In one order everywhere: two workers that add the same rows must not cross.
+        for each in sorted(counts, key=lambda each: each.endpoint)
+    ]
+    statement = insert(ApiUsage).values(rows)
+    total = {
+        name: ApiUsage.__table__.c[name] + statement.excluded[name]
+        for name in ("calls", "errors", "rate_limited")
+    }
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["ts", "service", "endpoint"],
+            set_={**total, "limit_per_min": statement.excluded.limit_per_min},
+        )
+    )
