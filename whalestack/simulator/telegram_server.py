@@ -35,6 +35,17 @@ class TelegramLimits:
     chat_burst: int = 5
     group_per_min: int = 20
 
+    def at_speed(self, speed: float) -> TelegramLimits:
+        """The limits where market time runs `speed` times as fast: so many more messages fall
+        into a real second, and the limits keep their proportion to them."""
+        factor = max(1, round(speed))
+        return TelegramLimits(
+            self.all_per_s * factor,
+            self.chat_per_s * factor,
+            self.chat_burst * factor,
+            self.group_per_min * factor,
+        )
+
 
 @dataclass(frozen=True)
 class SentMessage:
@@ -91,8 +102,11 @@ class TelegramServer:
     @classmethod
     def from_settings(cls, settings: Settings) -> TelegramServer:
         """The bot and the chat that the settings name."""
-        chats = {settings.telegram_chat_id} - {""}
-        return cls(token=settings.telegram_bot_token.get_secret_value(), chats=chats)
+        return cls(
+            token=settings.telegram_bot_token.get_secret_value(),
+            chats={settings.telegram_chat_id} - {""},
+            limits=TelegramLimits().at_speed(settings.clock_speed),
+        )
 
     def stats(self) -> dict[str, Any]:
         """Counts: messages taken, repeats of a text in its chat, photos, refusals by code."""

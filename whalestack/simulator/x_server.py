@@ -30,6 +30,12 @@ class XLimits:
     posts_per_15min: int = 200
     posts_per_day: int = 100
 
+    def at_speed(self, speed: float) -> XLimits:
+        """The limits where market time runs `speed` times as fast: they keep their proportion
+        to the messages, of which so many more fall into a real minute."""
+        factor = max(1, round(speed))
+        return XLimits(self.posts_per_15min * factor, self.posts_per_day * factor)
+
 
 @dataclass(frozen=True)
 class Post:
@@ -114,7 +120,8 @@ class XServer:
                 consumer_secret=settings.x_consumer_secret.get_secret_value(),
                 token=settings.x_access_token.get_secret_value(),
                 token_secret=settings.x_access_token_secret.get_secret_value(),
-            )
+            ),
+            XLimits().at_speed(settings.clock_speed),
         )
 
     def stats(self) -> dict[str, Any]:
