@@ -243,7 +243,7 @@ def streams() -> None:
 @db_app.command("upgrade")
 def db_upgrade() -> None:
     """Bring the schema to the newest version."""
-    from whalestack.db.schema import upgrade
+    from whalestack.db.migrations import upgrade
 
     upgrade(_settings().database_url.get_secret_value())
     typer.echo("the schema is current")

@@ -154,6 +154,7 @@ class Settings(BaseSettings):
     stop_max_pct: float = Field(default=10.0, gt=0, le=50)
     stop_beyond_cluster_pct: float = Field(default=0.5, ge=0, le=10)
     max_leverage: float = Field(default=10.0, ge=1, le=100)
+    maintenance_margin_pct: Percent = 2.0
     slippage_pct: float = Field(default=0.1, ge=0, le=10)
     expected_hold_h: float = Field(default=8.0, ge=0)
     min_observations: int = Field(default=30, ge=1)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from whalestack.config import HeatmapSource, Settings
-from whalestack.db.schema import schema_state
+from whalestack.db.migrations import current_revision, head_revision
 from whalestack.errors import WhalestackError
 from whalestack.runtime import Runtime
 
@@ -60,12 +60,13 @@ def _first_line(error: Exception) -> str:
 
 
 def _database(runtime: Runtime) -> str:
+    current = current_revision(runtime.settings.database_url.get_secret_value())
+    if current != head_revision():
+        raise WhalestackError(f"the schema is at {current or 'nothing'}: run `whalestack db upgrade`")
     with runtime.db.engine.connect() as connection:
-        version = str(connection.scalar(text("show server_version")))
-        state = schema_state(connection)
-    if not state.is_current:
-        raise WhalestackError(f"the schema is at {state.current or 'nothing'}: run `whalestack db upgrade`")
-    return f"PostgreSQL {version}, schema {state.current}, TimescaleDB {state.timescale or 'not installed'}"
+        version = connection.scalar(text("show server_version"))
+        timescale = connection.scalar(text("select extversion from pg_extension where extname = 'timescaledb'"))
+    return f"PostgreSQL {version}, schema {current}, TimescaleDB {timescale or 'not installed'}"
 
 
 def _redis(runtime: Runtime) -> str:

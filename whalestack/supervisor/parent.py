@@ -24,3 +24,8 @@ def end_with_parent(supervisor_pid: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != supervisor_pid:
         sys.exit(0)
+
+
+def own_pid() -> int:
+    """The pid that children are given as their supervisor's."""
+    return os.getpid()

@@ -1,0 +1,194 @@
+"""`whalestack demo`: embedded stores, the simulator, every process, a live screen, a closing line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+import structlog
+from rich.console import Console
+from rich.live import Live
+from sqlalchemy import NullPool, create_engine, text
+
+from whalestack.clock import to_ms
+from whalestack.config import Mode, Settings, child_environment, load_settings
+from whalestack.db.migrations import upgrade
+from whalestack.demo.choices import Choice
+from whalestack.demo.facts import read_facts
+from whalestack.demo.report import closing_line
+from whalestack.demo.terminal import Heading, screen
+from whalestack.embedded.stores import EmbeddedStores, embedded_stores
+from whalestack.logs import configure_logging
+from whalestack.runtime import Runtime
+from whalestack.supervisor.parent import own_pid
+from whalestack.supervisor.plan import process_specs
+from whalestack.supervisor.supervisor import Supervisor
+from whalestack.supervisor.up import start_stages, stop_event
+
+logger = structlog.get_logger(__name__)
+
+FLOWER_PORT = 5555
+DATABASE = "whalestack_demo"
+REDRAW_S = 0.5
+# While the screen is not a terminal, a line now and then shows that it lives.
+PLAIN_LINE_S = 10.0
+
+
+def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: Path) -> int:
+    """Run the demo until `seconds` have passed or it is interrupted.
+
+    Args:
+        choice: what to play.
+        seconds: real seconds, None for no end.
+        as_json: print nothing but the closing line.
+        run_dir: for the stores' data and the processes' logs.
+
+    Returns:
+        0, or 1 if anything that must be zero is not.
+
+    Raises:
+        StopAndTell: something that it needs is not to be had; says what to do.
+    """
+    console = Console(stderr=as_json)
+    run_dir = run_dir.resolve()
+    configure_logging("WARNING")
+    console.print("starting PostgreSQL and Redis of the demo's own ...")
+    with stop_event() as stop, embedded_stores(run_dir, durable=False) as stores:
+        settings, env_file = _prepare(choice, stores, run_dir)
+        runtime = Runtime(settings)
+        env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))
+        log_dir = _fresh_log_dir(run_dir)
+        with Supervisor(process_specs(settings), env, log_dir) as supervisor:
+            console.print("starting the simulator, the streams, the workers, beat and Flower ...")
+            start_stages(supervisor, runtime)
+            started = time.monotonic()
+            _watch(runtime, supervisor, choice, stop, started, seconds, None if as_json else console)
+            elapsed_s = time.monotonic() - started
+            # Counted while the simulator still answers; nothing new is started from here on.
+            report = closing_line(runtime, log_dir, crashes=supervisor.crashes, elapsed_s=elapsed_s)
+            console.print("ending every process ...")
+        runtime.close()
+    print(json.dumps(report), flush=True)  # noqa: T201 - the closing line is the command's output
+    harmless = not any(report[name] for name in ("duplicated_orders", "unprotected_position_seconds", "errors"))
+    return 0 if harmless else 1
+
+
+def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Settings, Path]:
+    """A fresh database with the current schema, and the settings file of all processes."""
+    _empty(stores)
+    upgrade(stores.postgres.url(DATABASE))
+    values = stores.settings() | {
+        "MODE": Mode.DEMO.value,
+        "DATABASE_URL": stores.postgres.url(DATABASE),
+        "RUN_DIR": str(run_dir),
+        "CLOCK_SPEED": str(choice.speed),
+        "CLOCK_REAL_ORIGIN_MS": str(time.time_ns() // 1_000_000),
+        "CLOCK_MARKET_ORIGIN_MS": str(to_ms(choice.start)),
+        "SIMULATOR_MARKET": choice.market,
+        "SIMULATOR_SYMBOLS": ",".join(choice.symbols),
+        "SIMULATOR_COINS": str(choice.coins),
+        "SIMULATOR_PORT": str(_free_port()),
+        "FLOWER_PORT": str(_free_port(FLOWER_PORT)),
+    }
+    env_file = run_dir / "demo.env"
+    env_file.touch(mode=0o600)
+    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
+    # Given once more as arguments, so that nothing in this shell's environment overrides them.
+    return load_settings(env_file, **{name.lower(): value for name, value in values.items()}), env_file
+
+
+def _empty(stores: EmbeddedStores) -> None:
+    """Forget the last demo: its market time would overlap this one's."""
+    admin = create_engine(stores.postgres.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database if exists {DATABASE} with (force)"))
+    stores.postgres.create_database(DATABASE)
+    with redis.Redis.from_url(stores.redis.url()) as client:
+        client.flushall()
+
+
+def _free_port(preferred: int = 0) -> int:
+    """The preferred port of loopback if it is free, else any free one."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _fresh_log_dir(run_dir: Path) -> Path:
+    log_dir = run_dir / "logs"
+    shutil.rmtree(log_dir, ignore_errors=True)
+    log_dir.mkdir(parents=True)
+    return log_dir
+
+
+def _watch(
+    runtime: Runtime,
+    supervisor: Supervisor,
+    choice: Choice,
+    stop: threading.Event,
+    started: float,
+    seconds: float | None,
+    console: Console | None,
+) -> None:
+    """Keep the processes alive and the screen current until the end."""
+    with _display(console) as draw:
+        while not stop.wait(REDRAW_S):
+            elapsed_s = time.monotonic() - started
+            if seconds is not None and elapsed_s >= seconds:
+                return
+            supervisor.watch()
+            draw(lambda: _heading(runtime, choice, elapsed_s, seconds), runtime)
+
+
+def _heading(runtime: Runtime, choice: Choice, elapsed_s: float, seconds: float | None) -> Heading:
+    return Heading(
+        market=choice.market.rpartition("/")[2],
+        market_time=runtime.clock.now(),
+        speed=choice.speed,
+        elapsed_s=elapsed_s,
+        seconds=seconds,
+        flower_url=f"http://127.0.0.1:{runtime.settings.flower_port}",
+    )
+
+
+Draw = Callable[[Callable[[], Heading], Runtime], None]
+
+
+@contextmanager
+def _display(console: Console | None) -> Iterator[Draw]:
+    """A function that shows the present state: a live screen, a line now and then, or nothing."""
+    if console is None:
+        yield lambda heading, runtime: None
+    elif console.is_terminal and sys.stdout.isatty():
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            yield lambda heading, runtime: _redraw(live, heading(), runtime)
+    else:
+        yield _plain_lines(console)
+
+
+def _redraw(live: Live, heading: Heading, runtime: Runtime) -> None:
+    with runtime.reading() as session:
+        live.update(screen(heading, read_facts(session)), refresh=True)
+
+
+def _plain_lines(console: Console) -> Draw:
+    last = [float("-inf")]
+
+    def draw(heading: Callable[[], Heading], runtime: Runtime) -> None:
+        if time.monotonic() - last[0] >= PLAIN_LINE_S:
+            last[0] = time.monotonic()
+            with runtime.reading() as session:
+                console.print(screen(heading(), read_facts(session)))
+
+    return draw

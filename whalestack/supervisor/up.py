@@ -1,0 +1,97 @@
+"""`whalestack up`: the whole system against the services that the settings name."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+import structlog
+
+from whalestack.config import Settings, child_environment
+from whalestack.db.migrations import current_revision, head_revision
+from whalestack.dispatch import Job
+from whalestack.errors import StopAndTell
+from whalestack.runtime import Runtime, get_runtime
+from whalestack.supervisor.parent import own_pid
+from whalestack.supervisor.plan import STAGE_BEAT, STAGE_SIMULATOR, STAGE_STREAMS, STAGE_WORKERS, process_specs
+from whalestack.supervisor.supervisor import Supervisor
+
+logger = structlog.get_logger(__name__)
+
+SIMULATOR_START_S = 60.0
+# What beat would send only after a whole interval, wanted at once at a start.
+FIRST_JOBS = ("trade.reconcile", "heatmap.refresh", "history.canaries")
+
+
+def run_up(settings: Settings) -> int:
+    """Run until SIGINT or SIGTERM.
+
+    Raises:
+        StopAndTell: the schema is not current.
+    """
+    _require_schema(settings)
+    specs = process_specs(settings)
+    env = child_environment(None, SUPERVISOR_PID=str(own_pid()))
+    with stop_event() as stop, Supervisor(specs, env, settings.run_dir / "logs") as supervisor:
+        start_stages(supervisor, get_runtime())
+        while not stop.wait(1.0):
+            supervisor.watch()
+    return 0
+
+
+def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
+    """Start everything in the order in which the parts need each other."""
+    supervisor.start(STAGE_SIMULATOR)
+    if any(process.spec.stage == STAGE_SIMULATOR for process in supervisor.processes):
+        wait_for_simulator(supervisor, runtime.settings)
+    # Streams and workers know coins only from the table.
+    runtime.coin_scanner.refresh()
+    for stage in (STAGE_WORKERS, STAGE_STREAMS, STAGE_BEAT):
+        supervisor.start(stage)
+    for task in FIRST_JOBS:
+        runtime.dispatcher.send(Job(task))
+
+
+def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:
+    """Until the simulator answers.
+
+    Raises:
+        StopAndTell: it ended or did not answer in time; names its log.
+    """
+    simulator = next(p for p in supervisor.processes if p.spec.stage == STAGE_SIMULATOR)
+    deadline = time.monotonic() + SIMULATOR_START_S
+    while time.monotonic() < deadline and simulator.is_running():
+        try:
+            if requests.get(f"{settings.simulator_url}/sim/health", timeout=2).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise StopAndTell(f"the simulator did not start; {_last_line(simulator.log_path.read_text())} (log: {simulator.log_path})")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it wrote nothing"
+
+
+def _require_schema(settings: Settings) -> None:
+    url = settings.database_url.get_secret_value()
+    current, head = current_revision(url), head_revision()
+    if current != head:
+        raise StopAndTell(f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`")
+
+
+@contextmanager
+def stop_event() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, for as long as the block runs."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
