@@ -53,7 +53,7 @@ def trailing_sum(values: Floats, minutes: int) -> Floats:
     if minutes <= values.shape[1]:
         known = np.isfinite(values)
         total = np.cumsum(np.where(known, values, 0.0), axis=1)
-        gaps = np.cumsum(~known, axis=1)
+        gaps = np.cumsum(np.where(known, 0.0, 1.0), axis=1)
         sums[:, minutes - 1 :] = _window(total, minutes)
         sums[:, minutes - 1 :][_window(gaps, minutes) > 0] = np.nan
     return sums
@@ -105,9 +105,10 @@ def forward_fill(values: Floats, limit: int) -> Floats:
 
 
 def _window(cumulative: Floats, minutes: int) -> Floats:
-    before = np.zeros((cumulative.shape[0], 1), dtype=cumulative.dtype)
-    padded = np.concatenate([before, cumulative], axis=1)
-    return padded[:, minutes:] - padded[:, :-minutes]
+    padded = np.zeros((cumulative.shape[0], cumulative.shape[1] + 1))
+    padded[:, 1:] = cumulative
+    sums: Floats = padded[:, minutes:] - padded[:, :-minutes]
+    return sums
 
 
 def _padded(values: Floats) -> Floats:
@@ -266,18 +267,24 @@ def _ring_volume_ratio(bars: dict[int, float], now_ms: int) -> float | None:
     """As `volume_spike_ratio`, with the open minute counted for the part of it that has passed.
 
     The five minutes end now: of the oldest minute in them only the part that still lies
-    within counts, so that the ratio does not jump when a minute turns.
+    within counts, the rest of it belongs to the hour, so that the ratio does not jump when
+    a minute turns.
     """
-    minute, into = divmod(now_ms, MINUTE_MS)
-    passed = into / MINUTE_MS
-    oldest = bars.get(minute - SPIKE_MINUTES)
-    recent = [bars.get(each) for each in range(minute - SPIKE_MINUTES + 1, minute)]
-    if oldest is None or any(each is None for each in recent):
+    minute, into_ms = divmod(now_ms, MINUTE_MS)
+    passed = into_ms / MINUTE_MS
+    shared = minute - SPIKE_MINUTES
+    recent = [bars.get(each) for each in range(shared, minute)]
+    if any(each is None for each in recent):
         return None
     # The open minute has no bar until its first trade.
-    total = bars.get(minute, 0.0) + sum(each for each in recent if each is not None) + oldest * (1 - passed)
-    first = minute - SPIKE_MINUTES - BASELINE_MINUTES
-    hour = [bars[each] for each in range(first, first + BASELINE_MINUTES) if each in bars]
-    if len(hour) < LEAST_BASELINE_MINUTES or (average := sum(hour) / len(hour)) <= 0:
+    total = bars.get(minute, 0.0) + sum(each for each in recent if each is not None) - bars[shared] * passed
+    first = shared - BASELINE_MINUTES
+    hour = {each: 1.0 for each in range(first + 1, shared) if each in bars}
+    hour[shared] = passed
+    if first in bars:
+        hour[first] = 1 - passed
+    known_minutes = sum(hour.values())
+    hour_usd = sum(bars[each] * part for each, part in hour.items())
+    if known_minutes < LEAST_BASELINE_MINUTES or hour_usd <= 0:
         return None
-    return total / (average * SPIKE_MINUTES)
+    return total / (hour_usd / known_minutes * SPIKE_MINUTES)
