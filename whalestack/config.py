@@ -207,6 +207,8 @@ class Settings(BaseSettings):
     simulator_coins: int = Field(default=60, ge=1, le=5000)
     simulator_equity_usd: float = Field(default=10_000.0, gt=0)
     simulator_symbols: SymbolList = ()
+    simulator_coinglass_calls_per_min: int = Field(default=1200, ge=1, le=1_000_000)
+    simulator_warm_maps: bool = True
 
     @field_validator("majors", "blacklist", "simulator_symbols", mode="before")
     @classmethod

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import structlog
 
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.simulator.exchange import EventLog, Exchange
 from whalestack.simulator.faults import Faults
+from whalestack.simulator.heatmaps import Heatmaps
 from whalestack.simulator.market.base import Market, Tick
+from whalestack.simulator.market.build import build_market
+from whalestack.simulator.telegram_server import TelegramServer
+from whalestack.simulator.x_server import XServer
 
 log = structlog.get_logger()
 
@@ -20,23 +27,6 @@ STEP_S = 0.05
 """Real seconds between two moves of the market."""
 
 StepListener = Callable[[int, list[Tick]], None]
-
-
-class ExchangePart(Protocol):
-    """What the world asks of the exchange."""
-
-    def on_ticks(self, ticks: list[Tick]) -> None:
-        """Match, trigger, fund and liquidate along these price points."""
-
-    def stats(self) -> dict[str, Any]:
-        """Counts for `/sim/stats`."""
-
-
-class ChannelPart(Protocol):
-    """What the world asks of a message channel."""
-
-    def stats(self) -> dict[str, Any]:
-        """Counts for `/sim/stats`: messages, repeats."""
 
 
 @dataclass
@@ -49,38 +39,47 @@ class World:
         market: what is played.
         exchange: the Bybit account and matching engine.
         telegram, x: the message channels.
-        event_log: the exchange's event log, served by `/sim/events`.
+        event_log: the exchange's own record, served by `/sim/events`.
+        heatmaps: CoinGlass's maps of the market.
         faults: what goes wrong on request.
+        coinglass_counts: answers of the CoinGlass API by what they were.
         listeners: called after each step with (now_ms, ticks); the sockets publish there.
-            A listener must not block and must not raise.
+            A listener must not block.
     """
 
     settings: Settings
     clock: Clock
     market: Market
-    exchange: Any = None
-    telegram: Any = None
-    x: Any = None
-    event_log: Any = None
+    exchange: Exchange
+    telegram: TelegramServer
+    x: XServer
+    event_log: EventLog
+    heatmaps: Heatmaps
     faults: Faults = field(default_factory=Faults)
     listeners: list[StepListener] = field(default_factory=list)
+    coinglass_counts: Counter[str] = field(default_factory=Counter)
+    started_real_s: float = field(default_factory=time.monotonic)
 
     def step(self) -> list[Tick]:
         """Move everything to the clock's present; returns the ticks passed."""
-        now_ms = self.clock.now_ms()
-        return self.deliver(now_ms, self.market.advance(now_ms))
+        return self.deliver(self.market.advance(self.clock.now_ms()))
 
-    def push_price(self, symbol: str, price: float) -> None:
-        """Force a coin's price and let the exchange and the sockets see it at once."""
+    def push_price(self, symbol: str, price: float) -> Tick:
+        """Force a coin's price and let the exchange and the sockets see it at once.
+
+        Raises:
+            KeyError: the market does not play the symbol.
+        """
         self.step()
-        self.deliver(self.market.now_ms, [self.market.push_price(symbol, price)])
+        tick = self.market.push_price(symbol, price)
+        self.deliver([tick])
+        return tick
 
-    def deliver(self, now_ms: int, ticks: list[Tick]) -> list[Tick]:
+    def deliver(self, ticks: list[Tick]) -> list[Tick]:
         """Hand ticks to the exchange first and then to those who only watch."""
-        if self.exchange is not None:
-            self.exchange.on_ticks(ticks)
+        self.exchange.on_ticks(ticks)
         for listener in self.listeners:
-            listener(now_ms, ticks)
+            listener(self.market.now_ms, ticks)
         return ticks
 
     async def run(self) -> None:
@@ -88,3 +87,31 @@ class World:
         while True:
             self.step()
             await asyncio.sleep(STEP_S)
+
+
+def build_world(settings: Settings, clock: Clock | None = None, market: Market | None = None) -> World:
+    """A world as the settings ask for.
+
+    Args:
+        settings: `simulator_*` says what is played; keys say what clients must show.
+        clock: market time; None for the settings' own.
+        market: None for the one that the settings name.
+
+    Raises:
+        StopAndTell: the market cannot be opened.
+    """
+    clock = clock or settings.clock()
+    market = market or build_market(settings, clock.now_ms())
+    log_of_events = EventLog()
+    chance = random.Random(settings.simulator_seed)  # noqa: S311 - repeatable, no secrets
+    equity = settings.simulator_equity_usd
+    return World(
+        settings=settings,
+        clock=clock,
+        market=market,
+        exchange=Exchange(market, clock, log_of_events, equity_usd=equity, rng=chance),
+        telegram=TelegramServer.from_settings(settings),
+        x=XServer.from_settings(settings),
+        event_log=log_of_events,
+        heatmaps=Heatmaps(market),
+    )

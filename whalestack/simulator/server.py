@@ -1,0 +1,132 @@
+"""The simulator as a process: every API on one port, one event loop.
+
+Every `time`, `ts` and `createdTime` in an answer is market time. Two things are real
+time because they concern the clients and not the market: the window in which a signed
+request is taken, with `/v5/market/time` that measures it, and all rate limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from whalestack.config import Settings
+from whalestack.simulator.fault_middleware import fault_middleware
+from whalestack.simulator.market.build import RECORDED
+from whalestack.simulator.market.recorded import recorded_span
+from whalestack.simulator.warm_maps import warm_maps
+from whalestack.simulator.world import World, build_world
+
+log = structlog.get_logger()
+
+API_MODULES = (
+    "control_api",
+    "coinglass_api",
+    "coinglass_ws",
+    "bybit_rest",
+    "bybit_ws",
+    "telegram_api",
+    "x_api",
+)
+_MAX_BODY_BYTES = 12_000_000
+
+
+def build_app(world: World) -> web.Application:
+    """All APIs of a world. The world's loop runs while the application does."""
+    app = web.Application(middlewares=[fault_middleware(world.faults)], client_max_size=_MAX_BODY_BYTES)
+    for name in API_MODULES:
+        if find_spec(f"whalestack.simulator.{name}"):
+            app.add_routes(import_module(f"whalestack.simulator.{name}").routes(world))
+
+    async def run_world(_app: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(world.run()), asyncio.create_task(warm_maps(world))]
+        tasks[0].add_done_callback(_tell_death)
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    app.cleanup_ctx.append(run_world)
+    return app
+
+
+def _tell_death(task: asyncio.Task[None]) -> None:
+    """A simulator whose market stands still is worse than none: say why and end."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("simulator_loop_died", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
+def with_clock_in_market(settings: Settings) -> Settings:
+    """Settings whose clock stands inside a recorded market that nobody has set the clock for.
+
+    The market then begins one day after its first five-minute candle, now. Other
+    processes must be given the same origins; they are logged.
+    """
+    if not settings.simulator_market.startswith(RECORDED) or settings.clock_market_origin_ms:
+        return settings
+    folder = Path(settings.simulator_market.removeprefix(RECORDED))
+    first_ms, last_ms = recorded_span(folder, settings.simulator_symbols)
+    start_ms = min(first_ms + 86_400_000, (first_ms + last_ms) // 2)
+    now_ms = time.time_ns() // 1_000_000
+    log.info("simulator_clock", clock_real_origin_ms=now_ms, clock_market_origin_ms=start_ms)
+    return settings.model_copy(update={"clock_real_origin_ms": now_ms, "clock_market_origin_ms": start_ms})
+
+
+async def serve(
+    world: World, host: str, port: int, *, stop: asyncio.Event, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until `stop` is set.
+
+    Args:
+        world: what is served.
+        host, port: where; port 0 takes a free one.
+        stop: ends it.
+        ready: called once with the base URL.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    runner = web.AppRunner(build_app(world), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        listening = socket.create_server((host, port), reuse_port=False, backlog=1024)
+        await web.SockSite(runner, listening, shutdown_timeout=1.0).start()
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        log.info(
+            "simulator_ready", url=url, coins=len(world.market.symbols), speed=world.settings.clock_speed
+        )
+        if ready is not None:
+            ready(url)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def run(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:
+    """Run the simulator until SIGINT or SIGTERM.
+
+    Raises:
+        StopAndTell: the market cannot be opened.
+        OSError: the port is taken.
+    """
+    asyncio.run(_run(with_clock_in_market(settings), host, port))
+
+
+async def _run(settings: Settings, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
+            loop.add_signal_handler(number, stop.set)
+    await serve(build_world(settings), host, port, stop=stop)
