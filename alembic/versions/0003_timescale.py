@@ -35,4 +35,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing: hypertables go with their tables in 0001, and the extension may serve others."""
+    """End the background jobs in a transaction of their own.
+
+    A job that runs while its table is dropped waits for the table, and the drop waits for
+    the job: a deadlock, seen on 2.22.1. The hypertables go with their tables in 0001; the
+    extension stays, it may serve others.
+    """
+    if context.is_offline_mode():
+        return
+    connection = op.get_bind()
+    if timescale.hypertables(connection) and timescale.has_policies(connection):
+        timescale.remove_policies(connection)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
 from sqlalchemy import inspect
 
 from whalestack.db import migrations
@@ -39,3 +46,50 @@ def test_downgrade_leaves_no_table_view_or_function(empty_database_url: str) -> 
 
 def test_every_model_has_its_table(db: Database) -> None:
     assert set() == set(Base.metadata.tables) - set(inspect(db.engine).get_table_names())
+
+
+def run(*command: str, database_url: str) -> subprocess.CompletedProcess[str]:
+    """Run a command from the project's root, as a person would."""
+    return subprocess.run(
+        command,
+        cwd=migrations.ROOT,
+        env=os.environ | {"DATABASE_URL": database_url},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_folder_of_migrations_does_not_hide_the_library() -> None:
+    root = str(migrations.ROOT)
+    code = f"import sys; sys.path.insert(0, {root!r}); import alembic.command; print(alembic.__version__)"
+
+    done = run(sys.executable, "-c", code, database_url="")
+
+    assert (0, version("alembic")) == (done.returncode, done.stdout.strip())
+
+
+def test_the_alembic_command_works_from_the_root(empty_database_url: str) -> None:
+    alembic = str(Path(sys.executable).with_name("alembic"))
+    for arguments in (["upgrade", "head"], ["check"], ["downgrade", "base"]):
+        done = run(alembic, *arguments, database_url=empty_database_url)
+
+        assert 0 == done.returncode, done.stderr
+
+
+def test_two_upgrades_at_once_wait_for_each_other(empty_database_url: str) -> None:
+    code = f"from whalestack.db.migrations import upgrade; upgrade({empty_database_url!r})"
+    with ThreadPoolExecutor(2) as pool:
+        both = pool.map(lambda _: run(sys.executable, "-c", code, database_url=""), range(2))
+
+    assert [(0, ""), (0, "")] == [(done.returncode, done.stderr) for done in both]
+    assert migrations.head_revision() == migrations.current_revision(empty_database_url)
+
+
+def test_sql_can_be_written_out_for_people_who_run_it_themselves() -> None:
+    alembic = str(Path(sys.executable).with_name("alembic"))
+    done = run(alembic, "upgrade", "head", "--sql", database_url="postgresql+psycopg2://nobody@nowhere/none")
+
+    assert 0 == done.returncode, done.stderr
+    assert "CREATE TABLE trades" in done.stdout

@@ -22,7 +22,6 @@ ALLOWED_MOVES: Final[dict[str, frozenset[str]]] = {
     "rejected": frozenset(),
     "refused": frozenset(),
 }
-FIRST_STATES: Final = frozenset({"intent"})
 UNFINISHED: Final = frozenset({"intent", "sent", "unknown", "new", "partially_filled"})
 
 

@@ -7,6 +7,7 @@ the tables stay ordinary ones with the same indexes, and `whalestack.db.retentio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
@@ -58,6 +59,14 @@ def is_installed(connection: Connection) -> bool:
     """Whether this database has the extension."""
     query = "select 1 from pg_extension where extname = :name"
     return connection.execute(text(query), {"name": EXTENSION}).first() is not None
+
+
+def hypertables(connection: Connection) -> frozenset[str]:
+    """Which of our tables are hypertables: none where the extension came after the tables."""
+    if not is_installed(connection):
+        return frozenset()
+    rows = connection.execute(text("select hypertable_name from timescaledb_information.hypertables"))
+    return frozenset(rows.scalars()) & {table.name for table in TIME_TABLES}
 
 
 def has_policies(connection: Connection) -> bool:
@@ -114,6 +123,16 @@ def set_retention(connection: Connection, name: str, keep_days: int | None) -> N
         )
 
 
+def remove_policies(connection: Connection) -> None:
+    """Take away the compression and retention jobs of every hypertable of ours."""
+    for name in sorted(hypertables(connection)):
+        set_retention(connection, name, None)
+        connection.execute(
+            text("select remove_compression_policy(cast(:name as regclass), if_exists => true)"),
+            {"name": name},
+        )
+
+
 def retention_days(connection: Connection) -> dict[str, int]:
     """The retention policies in force: table to days."""
     rows = connection.execute(
@@ -123,3 +142,13 @@ def retention_days(connection: Connection) -> dict[str, int]:
         )
     )
     return {row.hypertable_name: int(row.days) for row in rows}
+
+
+def drop_chunks(connection: Connection, name: str, older_than: datetime) -> int:
+    """Drop the chunks of a hypertable that lie wholly before a moment; returns how many."""
+    query = (
+        "select count(*) from drop_chunks("
+        "cast(:name as regclass), older_than => cast(:moment as timestamptz))"
+    )
+    dropped = connection.execute(text(query), {"name": name, "moment": older_than})
+    return int(dropped.scalar_one())
