@@ -1,0 +1,241 @@
+"""From a signal to an order on the exchange, or to a recorded reason why not.
+
+The order of things in `act_on_signal`, and what a crash or a redelivery finds at each point:
+
+    plan row `checking`              the next delivery, or the sweep, starts again from the top
+    a refetch was asked for          the refetch enqueues this signal again
+    plan `refused`                   done
+    plan `entering` + order intent   ONE transaction; a unique index decides races for the symbol;
+                                     from here every delivery only goes on with the sending
+    order sent, answered             see `order_sender`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from whalestack.agents import plan_rows
+from whalestack.agents.desk import Desk
+from whalestack.agents.guards import all_refusals
+from whalestack.agents.order_sender import OrderSender
+from whalestack.agents.patience import Patience
+from whalestack.agents.plan_reaper import PlanReaper, ReapReport
+from whalestack.agents.plans import PlannedTrade, make_plan
+from whalestack.clock import Clock
+from whalestack.config import Settings
+from whalestack.db import trading_store as store
+from whalestack.db.engine import Database
+from whalestack.db.models import Signal, TradePlan
+from whalestack.dispatch import Job
+from whalestack.math.directions import as_direction
+from whalestack.math.refusals import Refusal
+
+log = structlog.get_logger(__name__)
+
+ACT_TASK = "trade.act_on_signal"
+REFETCH_TASK = "refetch.coin"
+MAX_REFETCHES = 3
+
+
+@dataclass(frozen=True)
+class ActReport:
+    """What became of one delivery of a signal.
+
+    outcome: unknown_signal, done (decided before), expired, refused, refetching, sent, or the
+    status that resumed orders have now. `reasons` are the codes of the refusals.
+    """
+
+    signal_id: int
+    outcome: str
+    reasons: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """How many signals and intents were enqueued again, and how many signals were given up."""
+
+    enqueued: int = 0
+    expired: int = 0
+
+
+class Autotrader:
+    """One automatic trader, under the name and with the strategy of its settings.
+
+    Args:
+        db: of this process.
+        settings: its name, strategy and limits.
+        clock: market time.
+        desk: gathers inputs.
+        sender: sends intents.
+        reaper: ends plans.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        settings: Settings,
+        clock: Clock,
+        desk: Desk,
+        sender: OrderSender,
+        reaper: PlanReaper,
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._clock = clock
+        self._desk = desk
+        self._sender = sender
+        self._reaper = reaper
+        self._name = settings.autotrader_name
+        self._patience = Patience.from_settings(settings, clock)
+
+    def act_on_signal(self, signal_id: int) -> ActReport:
+        """Decide on a signal and enter, or go on where an earlier delivery stopped.
+
+        Raises:
+            TryAgain: something that the decision needs is away; the sweep enqueues it again.
+        """
+        with self._db.begin() as work:
+            signal = work.session.get(Signal, signal_id)
+            if signal is None:
+                log.warning("signal_unknown", signal_id=signal_id)
+                return ActReport(signal_id, "unknown_signal")
+            plan = store.claim_plan(
+                work.session, signal, self._name, self._settings.autotrader_strategy, self._clock.now()
+            )
+        if plan.status == "checking":
+            return self._decide(signal, plan)
+        if plan.status in store.ACTIVE_PLANS:
+            return self._send(signal_id, plan.id)
+        return ActReport(signal_id, "done")
+
+    def _decide(self, signal: Signal, plan: TradePlan) -> ActReport:
+        if self._is_too_old(signal):
+            return self._refuse(signal, plan, [too_old(signal, self._clock.now())], status="expired")
+        state = self._desk.guard_state(signal.symbol)
+        refusals = all_refusals(state)
+        if refusals or state.coin is None or state.tick is None:
+            return self._refuse(signal, plan, refusals)
+        freshness = self._desk.freshness(signal.symbol, state.tick)
+        if freshness.stale:
+            return self._refetch(signal, plan, freshness.stale)
+        inputs = self._desk.plan_inputs(
+            signal.symbol, as_direction(signal.direction), state.coin, state.tick, state.account
+        )
+        planned = make_plan(inputs, self._settings)
+        if isinstance(planned, Refusal):
+            return self._refuse(signal, plan, [planned])
+        return self._enter(signal, plan, planned, state.account.equity_usd, dict(freshness.ages_s))
+
+    def _is_too_old(self, signal: Signal) -> bool:
+        return self._clock.now() - signal.triggered_at > self._patience.send_within
+
+    def _refetch(self, signal: Signal, plan: TradePlan, stale: Sequence[str]) -> ActReport:
+        """Ask for fresh maps; the refetch enqueues this signal again when it is done."""
+        with self._db.begin() as work:
+            row = store.locked_plan(work.session, plan.id)
+            asked = int(row.inputs.get("refetches", 0))
+            if row.status == "checking" and asked < MAX_REFETCHES:
+                row.inputs = {**row.inputs, "refetches": asked + 1}
+                row.updated_at = self._clock.now()
+                work.dispatch_after_commit(
+                    Job(
+                        REFETCH_TASK,
+                        {"symbol": signal.symbol, "reason": "pre-trade", "signal_id": signal.id},
+                        expires_s=self._patience.send_within.total_seconds(),
+                    )
+                )
+                return ActReport(signal.id, "refetching", tuple(stale))
+        refusal = Refusal("stale_maps", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
+        return self._refuse(signal, plan, [refusal])
+
+    def _refuse(
+        self, signal: Signal, plan: TradePlan, refusals: Sequence[Refusal], *, status: str = "refused"
+    ) -> ActReport:
+        with self._db.begin() as work:
+            row = store.locked_plan(work.session, plan.id)
+            if row.status != "checking":
+                return ActReport(signal.id, "done")
+            plan_rows.write_refusal(
+                work, signal, row, refusals, status, settings=self._settings, now=self._clock.now()
+            )
+        return ActReport(signal.id, status, tuple(refusal.code for refusal in refusals))
+
+    def _enter(
+        self,
+        signal: Signal,
+        plan: TradePlan,
+        planned: PlannedTrade,
+        equity_usd: Decimal,
+        ages_s: dict[str, float],
+    ) -> ActReport:
+        """Commit the plan with its intent, then send it."""
+        try:
+            with self._db.begin() as work:
+                store.lock_book(work.session, signal.symbol)
+                row = store.locked_plan(work.session, plan.id)
+                if row.status != "checking":
+                    return ActReport(signal.id, "done")
+                row.equity_usd, row.inputs = equity_usd, {**row.inputs, **ages_s}
+                plan_rows.write_entering(
+                    work.session, signal, row, planned, settings=self._settings, now=self._clock.now()
+                )
+        except IntegrityError:
+            # uq_trade_plans_active_symbol: another plan took the symbol between our look and now.
+            taken = Refusal("symbol_taken", f"another plan entered {signal.symbol} first")
+            return self._refuse(signal, plan, [taken])
+        return self._send(signal.id, plan.id)
+
+    def _send(self, signal_id: int, plan_id: int) -> ActReport:
+        """Send the intents of a plan; orders that left before are only asked about."""
+        with self._db.begin() as work:
+            orders = store.plan_orders(work.session, plan_id, ("intent", "sent", "unknown"))
+        statuses = tuple(self._sender.send(order.order_link_id) for order in orders)
+        with self._db.begin() as work:
+            plan_rows.tell_if_rejected(work, plan_id, settings=self._settings, now=self._clock.now())
+        log.info("plan_sent", signal_id=signal_id, plan_id=plan_id, statuses=dict(Counter(statuses)))
+        return ActReport(signal_id, "sent" if statuses else "done", orders=statuses)
+
+    # --- what beat calls ------------------------------------------------------------------
+
+    def sweep(self) -> SweepReport:
+        """Enqueue again what a lost message left lying; give up signals that are too old."""
+        enqueued = expired = 0
+        with self._db.begin() as work:
+            signals = store.unattended_signals(work.session, self._name)
+            unsent = store.signals_with_intents(
+                work.session, self._name, self._clock.now() - self._patience.leave_alone
+            )
+        for signal in signals:
+            if self._is_too_old(signal):
+                self.act_on_signal(signal.id)
+                expired += 1
+            elif self._clock.now() - signal.triggered_at > self._patience.leave_alone:
+                self._enqueue(signal.id)
+                enqueued += 1
+        for signal_id in unsent:
+            self._enqueue(signal_id)
+        return SweepReport(enqueued + len(unsent), expired)
+
+    def expire_plans(self) -> ReapReport:
+        """End the plans whose pullback did not come, and what is left of those that are over."""
+        return self._reaper.run()
+
+    def _enqueue(self, signal_id: int) -> None:
+        with self._db.begin() as work:
+            work.dispatch_after_commit(
+                Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._patience.send_within.total_seconds())
+            )
+
+
+def too_old(signal: Signal, now: datetime) -> Refusal:
+    """A signal that nobody could act on in time."""
+    return Refusal("signal_too_old", f"triggered {(now - signal.triggered_at).total_seconds():.0f} s ago")

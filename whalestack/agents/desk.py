@@ -1,0 +1,170 @@
+"""Gathering what a decision needs: the guards' state and a plan's inputs, from every side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from whalestack.agents.account import AccountFigures, account_figures
+from whalestack.agents.guards import GuardState
+from whalestack.agents.kill_switch import KillSwitch
+from whalestack.agents.patience import Patience, at_least_real
+from whalestack.agents.plans import PlanInputs, considered_ranges, trade_direction
+from whalestack.agents.trading_gate import read_gate
+from whalestack.clients.bybit.port import ExchangePort
+from whalestack.clients.bybit.types import FeeRates
+from whalestack.clock import Clock, from_ms
+from whalestack.config import Settings
+from whalestack.db import trading_inputs as inputs
+from whalestack.db.engine import Database
+from whalestack.db.live import LiveMarket, LiveTick
+from whalestack.db.models import Coin, CoinLiquidationPattern, LiquidationCluster
+from whalestack.math.directions import Direction, target_side
+from whalestack.math.timeframes import TIMEFRAMES
+
+JUST_HIT_WITHIN = timedelta(minutes=15)
+FEES_KEPT_FOR = timedelta(hours=1)
+TICK_REAL_S = 3.0
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old each input of a plan is, market seconds. `stale` names what has to be fetched again."""
+
+    ages_s: Mapping[str, float]
+    stale: tuple[str, ...]
+
+
+class Desk:
+    """Reads for the autotrader and for `why`.
+
+    Args:
+        db: of this process.
+        exchange: wallet, positions and fees.
+        live: prices.
+        settings: limits.
+        clock: market time.
+        kill_switch: its state is one of the guards' inputs.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        exchange: ExchangePort,
+        live: LiveMarket,
+        settings: Settings,
+        clock: Clock,
+        kill_switch: KillSwitch,
+    ) -> None:
+        self._db = db
+        self._exchange = exchange
+        self._live = live
+        self._settings = settings
+        self._clock = clock
+        self._kill_switch = kill_switch
+        self._patience = Patience.from_settings(settings, clock)
+        self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
+        self._fees: dict[str, tuple[datetime, FeeRates]] = {}
+
+    def guard_state(self, symbol: str) -> GuardState:
+        """The state of things for the guards.
+
+        Raises:
+            TryAgain: the exchange or a store is away; that says nothing against the coin.
+        """
+        wallet, positions = self._exchange.wallet(), self._exchange.positions()
+        tick, kill, now = self._live.get(symbol), self._kill_switch.state(), self._clock.now()
+        with self._db.begin() as work:
+            return GuardState(
+                symbol=symbol,
+                now=now,
+                settings=self._settings,
+                kill=kill,
+                gate=read_gate(work.session),
+                gate_max_age=self._patience.reconciled_within,
+                coin=inputs.coin(work.session, symbol),
+                tick=tick,
+                tick_max_age=self._tick_max_age,
+                account=account_figures(
+                    work.session,
+                    wallet=wallet,
+                    positions=positions,
+                    agent_name=self._settings.autotrader_name,
+                    settings=self._settings,
+                    now=now,
+                ),
+            )
+
+    def freshness(self, symbol: str, tick: LiveTick) -> Freshness:
+        """How old the maps, the record and the price of a coin are."""
+        now = self._clock.now()
+        with self._db.begin() as work:
+            times = inputs.map_times(work.session, symbol)
+            record = inputs.patterns(work.session, symbol)
+        needed = considered_ranges(record, [each for each in TIMEFRAMES if each in times], self._settings)
+        ages = {f"map_{each}": (now - times[each]).total_seconds() for each in needed}
+        stale = tuple(name for name, age in ages.items() if age > self._settings.heatmap_max_age_s)
+        ages["price"] = (now - from_ms(tick.ts_ms)).total_seconds()
+        if record:
+            ages["record"] = max((now - each.updated_at).total_seconds() for each in record.values())
+        return Freshness(ages, stale if needed else ("map",))
+
+    def plan_inputs(
+        self, symbol: str, ranked: Direction, coin: Coin, tick: LiveTick, account: AccountFigures
+    ) -> PlanInputs:
+        """Everything that `plans.make_plan` takes.
+
+        Raises:
+            TryAgain: the fee rates could not be asked for.
+        """
+        fees = self._fee_rates(symbol)
+        now = self._clock.now()
+        with self._db.begin() as work:
+            session = work.session
+            record = inputs.patterns(session, symbol)
+            wick_up_pct, wick_down_pct = self._wicks(session, symbol, record, now)
+            hit_side = target_side(ranked)
+            return PlanInputs(
+                direction=ranked,
+                coin=coin,
+                tick=tick,
+                clusters=inputs.standing_clusters(session, symbol, now, inputs.map_times(session, symbol)),
+                hit=self._just_hit(session, symbol, hit_side, ranked, now),
+                patterns=record,
+                threshold=inputs.threshold(session, symbol),
+                wick_up_pct=wick_up_pct,
+                wick_down_pct=wick_down_pct,
+                account=account,
+                fees=fees,
+            )
+
+    def _just_hit(
+        self, session: Session, symbol: str, side: str, ranked: Direction, now: datetime
+    ) -> LiquidationCluster | None:
+        if trade_direction(ranked, self._settings.autotrader_strategy) == ranked:
+            return None
+        return inputs.just_hit(session, symbol, side, now - JUST_HIT_WITHIN)
+
+    def _wicks(
+        self, session: Session, symbol: str, record: Mapping[str, CoinLiquidationPattern], now: datetime
+    ) -> tuple[float | None, float | None]:
+        """The coin's wicks from its record, computed again from candles when that is older than a day."""
+        newest = max(record.values(), key=lambda each: each.updated_at, default=None)
+        max_age = timedelta(seconds=self._settings.pattern_max_age_s)
+        if newest is not None and now - newest.updated_at <= max_age and newest.max_wick_up_pct is not None:
+            return newest.max_wick_up_pct, newest.max_wick_down_pct
+        wicks = inputs.wicks_from_candles(session, symbol)
+        return (None, None) if wicks is None else (wicks.wick_up_pct, wicks.wick_down_pct)
+
+    def _fee_rates(self, symbol: str) -> FeeRates:
+        """The account's rates; Bybit allows five such questions a second, and they rarely change."""
+        now = self._clock.now()
+        kept = self._fees.get(symbol)
+        if kept is None or now - kept[0] > FEES_KEPT_FOR:
+            kept = (now, self._exchange.fee_rates(symbol))
+            self._fees[symbol] = kept
+        return kept[1]

@@ -1,0 +1,137 @@
+"""Ending plans: the pullback did not come, the target was reached without us, or the trade is over.
+
+Cancelling is asked for, never assumed: Bybit acknowledges a cancel before it is done, and a fill
+may cross it. The order's row moves when the stream or the poll says what became of it, and what
+filled is kept, with its stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+
+from whalestack.agents import order_book, plan_book
+from whalestack.agents.order_asker import OrderAsker
+from whalestack.clients.bybit.errors import OrderNotFound
+from whalestack.clients.bybit.port import ExchangePort
+from whalestack.clock import Clock
+from whalestack.db import trading_store as store
+from whalestack.db.engine import Database
+from whalestack.db.live import LiveMarket
+from whalestack.db.models import Order, TradePlan
+from whalestack.errors import GiveUp, TryAgain, UnknownOutcome
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReapReport:
+    """How many plans were ended, and how many of their orders were cancelled or dropped unsent."""
+
+    plans: int = 0
+    cancelled: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class PlanReaper:
+    """Ends plans.
+
+    Args:
+        db: of this process.
+        exchange: where orders are cancelled.
+        live: prices, to see that a target was reached.
+        clock: market time.
+        asker: told to look at orders that the exchange no longer knows as open.
+    """
+
+    def __init__(
+        self, *, db: Database, exchange: ExchangePort, live: LiveMarket, clock: Clock, asker: OrderAsker
+    ) -> None:
+        self._db = db
+        self._exchange = exchange
+        self._live = live
+        self._clock = clock
+        self._asker = asker
+
+    def run(self) -> ReapReport:
+        """End every plan whose time has come; one that cannot be ended holds up no other."""
+        report = ReapReport()
+        with self._db.begin() as work:
+            plans = store.active_plans(work.session)
+        for plan in plans:
+            reason = self._reason(plan)
+            if reason is not None:
+                report = _sum(report, self.end(plan.id, reason))
+        return report
+
+    def end(self, plan_id: int, reason: str) -> ReapReport:
+        """Cancel or drop what is left of a plan's entry orders."""
+        with self._db.begin() as work:
+            orders = store.plan_orders(work.session, plan_id, store.UNFINISHED)
+        report = ReapReport(plans=1 if orders else 0)
+        for order in orders:
+            report = _sum(report, self._end_order(order, reason))
+        self._settle(plan_id)
+        return report
+
+    def _reason(self, plan: TradePlan) -> str | None:
+        now = self._clock.now()
+        if plan.expires_at is not None and plan.expires_at <= now:
+            return "expired"
+        if plan.status == "entering" and self._target_was_reached(plan):
+            return "target_reached_without_entry"
+        return None
+
+    def _target_was_reached(self, plan: TradePlan) -> bool:
+        """Once price has been at the target, what the plan waited for has happened without it."""
+        if plan.take_profit is None:
+            return False
+        try:
+            tick = self._live.get(plan.symbol)
+        except TryAgain:
+            return False
+        if tick is None:
+            return False
+        price = Decimal(repr(tick.last))
+        return price >= plan.take_profit if plan.direction == "LONG" else price <= plan.take_profit
+
+    def _end_order(self, order: Order, reason: str) -> ReapReport:
+        if order.status == "intent":
+            return ReapReport(dropped=int(self._drop(order.order_link_id, reason)))
+        try:
+            self._exchange.cancel(order.symbol, order.order_link_id)
+        except OrderNotFound:
+            self._asker.ask(order.order_link_id)
+            return ReapReport()
+        except (TryAgain, UnknownOutcome, GiveUp) as error:
+            # Cancelling again is harmless; the next run does it.
+            log.warning("cancel_failed", order_link_id=order.order_link_id, error=type(error).__name__)
+            return ReapReport(failed=1)
+        log.info("cancel_asked", order_link_id=order.order_link_id, reason=reason)
+        return ReapReport(cancelled=1)
+
+    def _drop(self, order_link_id: str, reason: str) -> bool:
+        """An intent that was never sent, and now never will be."""
+        with self._db.begin() as work:
+            order = store.locked_order(work.session, order_link_id)
+            if order is None or order.status != "intent":
+                return False
+            return order_book.move(order, "refused", self._clock.now(), reason=reason)
+
+    def _settle(self, plan_id: int) -> None:
+        with self._db.begin() as work:
+            plan = work.session.get_one(TradePlan, plan_id)
+            store.lock_book(work.session, plan.symbol)
+            plan_book.settle(work.session, plan_id, self._clock.now())
+
+
+def _sum(first: ReapReport, second: ReapReport) -> ReapReport:
+    return ReapReport(
+        first.plans + second.plans,
+        first.cancelled + second.cancelled,
+        first.dropped + second.dropped,
+        first.failed + second.failed,
+    )

@@ -1,0 +1,165 @@
+"""What is written when a plan enters or is refused, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from whalestack.agents import messages
+from whalestack.agents.order_ids import entry_link_id
+from whalestack.agents.order_sender import intent
+from whalestack.agents.outbox import announce, was_announced
+from whalestack.agents.plans import PlannedTrade
+from whalestack.agents.pnl import entry_side
+from whalestack.clients.bybit.types import OrderRequest
+from whalestack.config import Settings
+from whalestack.db import trading_store as store
+from whalestack.db.engine import UnitOfWork
+from whalestack.db.models import Signal, TradePlan
+from whalestack.math.refusals import Refusal
+
+log = structlog.get_logger(__name__)
+
+FIRST_LEG = "e0"
+SAME_REFUSAL_AGAIN_AFTER = timedelta(hours=1)
+
+
+def write_entering(
+    session: Session,
+    signal: Signal,
+    plan: TradePlan,
+    planned: PlannedTrade,
+    *,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """The plan with all its numbers, and the intent of its order, in the caller's transaction.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another plan has the symbol (at the flush).
+    """
+    _write_numbers(plan, planned)
+    plan.status, plan.updated_at = "entering", now
+    plan.expires_at = now + timedelta(seconds=settings.entry_wait_s)
+    request = OrderRequest(
+        symbol=plan.symbol,
+        side=entry_side(planned.direction),
+        qty=planned.size.qty,
+        order_link_id=entry_link_id(plan.agent_name, signal.id, signal.triggered_at, FIRST_LEG),
+        price=planned.limit_price,
+        stop_loss=planned.stop_loss,
+        take_profit=planned.take_profit,
+    )
+    session.add(intent(request=request, agent_name=plan.agent_name, leg=FIRST_LEG, now=now, plan_id=plan.id))
+    store.mark_signal(session, signal.id, "acted", [], now)
+    store.log_action(
+        session,
+        agent_name=plan.agent_name,
+        action="plan_entering",
+        symbol=plan.symbol,
+        details={
+            "plan_id": plan.id,
+            "order_link_id": request.order_link_id,
+            "decision": planned.decision.text,
+            "stop": list(planned.stop_reasons),
+            "clamped_by": list(planned.size.clamped_by),
+        },
+        now=now,
+    )
+    session.flush()
+
+
+def _write_numbers(plan: TradePlan, planned: PlannedTrade) -> None:
+    plan.direction = planned.direction
+    plan.cluster_id = planned.cluster_id
+    plan.limit_price = planned.limit_price
+    plan.expected_entry_price = planned.expected_entry_price
+    plan.stop_loss = planned.stop_loss
+    plan.take_profit = planned.take_profit
+    plan.qty = planned.size.qty
+    plan.leverage = planned.size.leverage
+    plan.liquidation_price = planned.size.liquidation_price
+    plan.worst_loss_usd = planned.size.worst_loss_usd
+    plan.reward_pct = planned.reward_pct
+    plan.risk_pct = planned.risk_pct
+    plan.costs_pct = planned.costs_pct
+    plan.success_rate = planned.success_rate
+    plan.observations = planned.observations
+
+
+def write_refusal(
+    work: UnitOfWork,
+    signal: Signal,
+    plan: TradePlan,
+    refusals: Sequence[Refusal],
+    status: str,
+    *,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """The plan ends here, with every reason. `status` is refused or expired."""
+    reasons = [{"code": refusal.code, "text": refusal.text} for refusal in refusals]
+    plan.status, plan.reasons, plan.updated_at = status, reasons, now
+    store.mark_signal(work.session, signal.id, status, reasons, now)
+    store.log_action(
+        work.session,
+        agent_name=plan.agent_name,
+        action=f"plan_{status}",
+        symbol=plan.symbol,
+        details={"plan_id": plan.id, "signal_id": signal.id, "reasons": reasons},
+        now=now,
+    )
+    _tell_refusal(work, signal, plan, refusals, settings, now)
+    log.info("signal_refused", signal_id=signal.id, symbol=plan.symbol, reasons=[r["code"] for r in reasons])
+
+
+def tell_if_rejected(work: UnitOfWork, plan_id: int, *, settings: Settings, now: datetime) -> None:
+    """A plan whose orders the exchange refused, every one, has become refused: say so."""
+    plan = store.locked_plan(work.session, plan_id)
+    if plan.status != "refused" or plan.reasons:
+        return
+    orders = store.plan_orders(work.session, plan_id)
+    refusals = [
+        Refusal("order_rejected", f"{order.order_link_id}: {order.reason or 'no reason given'}")
+        for order in orders
+    ]
+    signal = work.session.get_one(Signal, plan.signal_id)
+    write_refusal(work, signal, plan, refusals, "refused", settings=settings, now=now)
+
+
+def _tell_refusal(
+    work: UnitOfWork,
+    signal: Signal,
+    plan: TradePlan,
+    refusals: Sequence[Refusal],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """At most once an hour for a coin and a reason: a refusal is no news the second time."""
+    code = refusals[0].code if refusals else "none"
+    key_prefix = f"refusal:{plan.agent_name}:{plan.symbol}:{code}:"
+    since = now - SAME_REFUSAL_AGAIN_AFTER
+    if was_announced(work, kind="refusal", symbol=plan.symbol, since=since, key_prefix=key_prefix):
+        return
+    text = messages.refusal(
+        agent_name=plan.agent_name,
+        scanner=signal.scanner,
+        symbol=plan.symbol,
+        direction=plan.direction,
+        reasons=[refusal.text for refusal in refusals],
+        at=now,
+    )
+    announce(
+        work,
+        settings=settings,
+        now=now,
+        kind="refusal",
+        event_key=f"{key_prefix}{plan.id}",
+        agent_name=plan.agent_name,
+        scanner=signal.scanner,
+        symbol=plan.symbol,
+        text=text,
+    )
