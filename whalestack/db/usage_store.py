@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -12,15 +12,23 @@ from sqlalchemy.orm import Session
 from whalestack.db.models import ApiUsage
 
 
-@dataclass(frozen=True)
-class CallCounts:
+class CallCounts(Protocol):
     """Calls to one endpoint since they were last written."""
 
-    endpoint: str
-    calls: int
-    errors: int
-    rate_limited: int
-    limit_per_min: int | None
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def calls(self) -> int: ...
+
+    @property
+    def errors(self) -> int: ...
+
+    @property
+    def rate_limited(self) -> int: ...
+
+    @property
+    def limit_per_min(self) -> int | None: ...
 
 
 def add_usage(session: Session, service: str, counts: Sequence[CallCounts], now: datetime) -> None:
