@@ -178,6 +178,109 @@ class LiquidationModel:
         if open_interest is not None:
             self._open_interest = open_interest
 
+    def run(
+        self,
+        highs: Floats,
+        lows: Floats,
+        closes: Floats,
+        turnover_usd: Floats,
+        open_interest: Floats | None = None,
+    ) -> Floats:
+        """Take many bars: the same as `step` for each of them, several times as fast.
+
+        Args:
+            highs, lows, closes, turnover_usd: (C,) candles, oldest first.
+            open_interest: (C,) base coins at each bar's end, NaN where unknown; None for none.
+
+        Returns:
+            (C, L) USD: row c is what stands after bar c.
+
+        Raises:
+            ValueError: a bar is not a candle. The state is as before.
+        """
+        if not (
+            (lows > 0) & (lows <= closes) & (closes <= highs) & np.isfinite(highs) & (turnover_usd >= 0)
+        ).all():
+            raise ValueError("a bar is not a candle")
+        held = np.full(highs.size, np.nan) if open_interest is None else open_interest
+        prices = (highs + lows + closes) / 3
+        opened, shares, churned = self._flows(prices, closes, turnover_usd, held)
+        fresh = self._deposits(opened, prices, closes)
+        from_level = self.levels.searchsorted(lows, "left").tolist()
+        to_level = (self.levels.searchsorted(highs, "right") + self.levels.size).tolist()
+        return self._pass(fresh, from_level, to_level, shares, churned)
+
+    def _flows(
+        self, prices: Floats, closes: Floats, turnover_usd: Floats, held: Floats
+    ) -> tuple[Floats, list[float], list[float]]:
+        """USD opened by each bar; open interest over the one before (NaN: unknown); share not churned."""
+        known = np.flatnonzero(np.isfinite(held))
+        first = np.nan if self._open_interest is None else self._open_interest
+        latest = np.concatenate([[first], held[known]])
+        before = latest[np.searchsorted(known, np.arange(held.size), side="left")]
+        churn = self.assumptions.churn_share * turnover_usd
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = np.where(before > 0, held / before, np.nan)
+            churned = np.maximum(1.0 - churn / (before * closes), 0.0)
+            risen = np.maximum(held - before, 0.0) * prices + churn
+        without = self.assumptions.turnover_share_without_oi * turnover_usd
+        opened = np.where(np.isnan(held), without, np.where(np.isnan(before), 0.0, risen))
+        self._open_interest = None if np.isnan(latest[-1]) else float(latest[-1])
+        return opened, shares.tolist(), churned.tolist()
+
+    def _deposits(self, opened: Floats, prices: Floats, closes: Floats) -> Floats:
+        """(C, 2L) USD that each bar adds, longs then shorts, less what its close consumes at once."""
+        levels, size = self.levels, self.levels.size
+        at = prices[:, None] * self._factors[None, :]
+        amounts = opened[:, None] * self._weights[None, :]
+        inside = (at >= levels[0]) & (at <= levels[-1])
+        below = np.clip(levels.searchsorted(at, "right") - 1, 0, size - 2)
+        amounts_in = np.where(inside, amounts, 0.0)
+        upper = amounts_in * (at - levels[below]) / self._steps[below]
+        side = np.repeat([0, size], len(self.assumptions.tiers))[None, :]
+        cells = 2 * size * np.arange(opened.size)[:, None] + side + below
+        width = opened.size * 2 * size
+        fresh: Floats = np.bincount(cells.ravel(), (amounts_in - upper).ravel(), width).astype(np.float64)
+        fresh += np.bincount(cells.ravel() + 1, upper.ravel(), width)
+        fresh = fresh.reshape(opened.size, 2 * size)
+        numbers = np.arange(size)[None, :]
+        fresh[:, :size][numbers >= levels.searchsorted(closes, "left")[:, None]] = 0.0
+        fresh[:, size:][numbers < levels.searchsorted(closes, "right")[:, None]] = 0.0
+        self._opened += float(opened.sum())
+        self._outside += float((amounts - amounts_in).sum())
+        self._consumed += float(amounts_in.sum() - fresh.sum())
+        return fresh
+
+    def _pass(
+        self,
+        fresh: Floats,
+        from_level: list[int],
+        to_level: list[int],
+        shares: list[float],
+        churned: list[float],
+    ) -> Floats:
+        """Consume, fade and add, bar by bar; the state is one vector, longs then shorts."""
+        size = self.levels.size
+        state = np.concatenate([self._longs, self._shorts])
+        columns = np.empty((fresh.shape[0], size))
+        standing = float(state.sum())
+        for bar, added in enumerate(fresh):
+            state[from_level[bar] : size] = 0.0
+            state[size : to_level[bar]] = 0.0
+            left = float(state.sum())
+            self._consumed += standing - left
+            if left > 0:
+                share, keep = shares[bar], self._keep
+                if share == share:  # known, not NaN
+                    keep *= min(share * standing / left, 1.0) * churned[bar]
+                self._faded += left * (1 - keep)
+                state *= keep
+            state += added
+            np.add(state[:size], state[size:], out=columns[bar])
+            standing = float(state.sum())
+        self._longs, self._shorts = state[:size].copy(), state[size:].copy()
+        return columns
+
     def move_to(self, levels: Floats) -> None:
         """Take new levels (the price left the old ones); what stands is put on them in proportion.
 
@@ -273,14 +376,8 @@ def build_columns(
     Raises:
         ValueError: a bar is not a candle, or the levels are not ascending prices.
     """
-    model = LiquidationModel(levels, assumptions)
-    columns = np.empty((model.levels.size, highs.size))
-    bars = zip(highs.tolist(), lows.tolist(), closes.tolist(), turnover_usd.tolist(), strict=True)
-    interest = open_interest.tolist() if open_interest is not None else [float("nan")] * highs.size
-    for index, ((high, low, close, turnover), held) in enumerate(zip(bars, interest, strict=True)):
-        model.step(Bar(high, low, close, turnover), held if isfinite(held) else None)
-        columns[:, index] = model.column()
-    return columns
+    columns = LiquidationModel(levels, assumptions).run(highs, lows, closes, turnover_usd, open_interest)
+    return np.ascontiguousarray(columns.T)
 
 
 def even_levels(price_low: float, price_high: float, count: int) -> Floats:

@@ -32,6 +32,7 @@ from whalestack.simulator.market.base import Candles, Market
 
 _LEAST_SHARE = 0.003
 """Cells below this share of their column's largest are left out: maps are sparse."""
+_LEAST_USD = 1e-3
 _MARGIN = 0.25
 """The grid is laid anew when price comes this close to its edge, as a share of the span."""
 _FURTHEST = 2.0
@@ -134,10 +135,16 @@ class GrowingMap:
         self._model = LiquidationModel(
             self._levels, ModelAssumptions(tiers=self._kind.tiers, memory_bars=memory)
         )
-        self._columns: list[bytes] = []
-        self._rows: list[bytes] = []
-        for bar, interest, row in _bars(candles, self._view, len(candles) - 1):
-            self._take(bar, interest, row)
+        closed = slice(0, len(candles) - 1)
+        columns = self._model.run(
+            candles.high[closed],
+            candles.low[closed],
+            candles.close[closed],
+            candles.turnover[closed],
+            candles.open_interest[closed],
+        )
+        self._columns = _encode_columns(columns * self._view.value_factor)
+        self._rows = [row for _, _, row in _bars(candles, self._view, len(candles) - 1)]
         self._open_ms = int(candles.start_ms[-1])
 
     def _grid(self, candles: Candles) -> Floats:
@@ -151,7 +158,9 @@ class GrowingMap:
     def _take(self, bar: Bar, interest: float, row: bytes) -> None:
         """A closed column."""
         self._model.step(bar, None if np.isnan(interest) else interest)
-        self._columns.append(_encode_cells(len(self._columns), self._model.column(), self._view.value_factor))
+        self._columns.append(
+            _encode_cells(len(self._columns), self._model.column() * self._view.value_factor)
+        )
         self._rows.append(row)
 
     def _catch_up(self) -> Candles:
@@ -198,7 +207,7 @@ class GrowingMap:
         """The body of a reply."""
         candles = self._catch_up()
         values, row = self._open_column(candles)
-        cells = _encode_cells(len(self._columns), values, self._view.value_factor)
+        cells = _encode_cells(len(self._columns), values * self._view.value_factor)
         return b"".join(
             (
                 b'{"code":"0","msg":"success","data":{"y_axis":',
@@ -237,10 +246,19 @@ def _encode_levels(levels: Floats, decimals: int) -> bytes:
     return orjson.dumps(np.round(levels, decimals + 2), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _encode_cells(number: int, values: Floats, factor: float) -> bytes:
-    """The cells `[x,y,value]` of one column that stand out of nothing, joined by commas."""
-    shown = np.flatnonzero(values > max(float(values.max()) * _LEAST_SHARE, 1e-3))
-    amounts = np.round(values[shown] * factor, 2)
+def _encode_columns(columns: Floats) -> list[bytes]:
+    """The cells `[x,y,value]` of each column, joined by commas; columns shape (C, L)."""
+    least = np.maximum(columns.max(axis=1, initial=0.0) * _LEAST_SHARE, _LEAST_USD)
+    xs, ys = np.nonzero(columns > least[:, None])
+    cells = list(zip(xs.tolist(), ys.tolist(), np.round(columns[xs, ys], 2).tolist(), strict=True))
+    ends = np.cumsum(np.bincount(xs, minlength=len(columns))).tolist()
+    return [orjson.dumps(cells[begin:end])[1:-1] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _encode_cells(number: int, values: Floats) -> bytes:
+    """The cells `[x,y,value]` of one column, joined by commas."""
+    shown = np.flatnonzero(values > max(float(values.max()) * _LEAST_SHARE, _LEAST_USD))
+    amounts = np.round(values[shown], 2)
     pairs = orjson.dumps(list(zip(shown.tolist(), amounts.tolist(), strict=True)))
     return pairs[1:-1].replace(b"[", b"[%d," % number)
 
