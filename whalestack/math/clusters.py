@@ -93,7 +93,7 @@ def outstanding_value(values: Floats) -> float:
     if values.size <= 2:
         return float(values.min())
     median = float(np.median(values))
-    high = float(np.quantile(values, OUTSTANDING_QUANTILE))
+    high = _quantile(values, OUTSTANDING_QUANTILE)
     return max(LEAST_RATIO * median, min(OUTSTANDING_RATIO * median, high))
 
 
@@ -104,7 +104,16 @@ def level_step(prices: Floats) -> float:
     """
     if prices.size < 2:
         return 0.0
-    return float(np.quantile(np.diff(prices), 0.25))
+    return _quantile(np.diff(prices), 0.25)
+
+
+def _quantile(values: Floats, share: float) -> float:
+    """As `numpy.quantile`, interpolated; a tenth of its time on a few hundred values."""
+    ordered = np.sort(values)
+    place = share * (ordered.size - 1)
+    below = int(place)
+    above = min(below + 1, ordered.size - 1)
+    return float(ordered[below] + (ordered[above] - ordered[below]) * (place - below))
 
 
 def _merge(
