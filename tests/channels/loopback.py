@@ -42,14 +42,14 @@ class Channels:
         self.faults: deque[Fault] = deque()
         self.paths: list[str] = []
         self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.url = self._do(self._start())
 
     def close(self) -> None:
-        assert self._runner is not None
-        self._do(self._runner.cleanup())
+        self._do(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -57,6 +57,13 @@ class Channels:
     def person_writes(self, chat_id: int, text: str) -> None:
         """A person writes to the bot; done in the server's own thread."""
         self._loop.call_soon_threadsafe(self.telegram.receive, chat_id, text)
+
+    async def _stop(self) -> None:
+        assert self._runner is not None
+        self._closing.set()
+        await self._runner.cleanup()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _do(self, call):  # type: ignore[no-untyped-def]
         return asyncio.run_coroutine_threadsafe(call, self._loop).result(10)
@@ -77,10 +84,10 @@ class Channels:
         self.paths.append(f"{request.method} {request.path}")
         fault = self.faults.popleft() if self.faults else Fault.NONE
         if fault is Fault.HANG_BEFORE:
-            await asyncio.sleep(30)
+            await self._closing.wait()
         response = await handler(request)
         if fault is Fault.HANG_AFTER:
-            await asyncio.sleep(30)
+            await self._closing.wait()
         if fault is Fault.DROP_AFTER and request.transport is not None:
             request.transport.abort()
         if fault is Fault.ERROR_AFTER:

@@ -199,6 +199,14 @@ def test_attempts_wait_longer_each_time(stage: Stage) -> None:
     assert [1, 2, 4, 8] == waits_s
 
 
+def test_a_stray_task_does_not_send_before_the_time(stage: Stage) -> None:
+    telegram_id, _ = stage.tell()
+    stage.telegram.next.append(TryAgain("not reached"))
+    assert ["later", "later"] == [stage.deliver(telegram_id), stage.deliver(telegram_id)]
+    told = row(stage.db, telegram_id)
+    assert (1, "not reached", []) == (told.attempts, told.error, stage.telegram.sent)
+
+
 def test_an_old_message_is_dropped_and_says_how_old(stage: Stage) -> None:
     telegram_id, _ = stage.tell()
     stage.clock.advance(900)

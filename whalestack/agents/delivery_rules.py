@@ -58,6 +58,8 @@ def judge(session: Session, row: OutboxMessage, settings: Settings, now: datetim
     """
     if row.expires_at is not None and now >= row.expires_at:
         return Drop(f"too old: {(now - row.created_at).total_seconds():.0f} s")
+    if row.due_at > now:
+        return Wait(row.due_at, row.error or "not due yet")
     hold = held_until(session, row.channel, now)
     if hold is not None:
         return Wait(hold, "the channel asked for silence")
