@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     trigger_quantile: float = Field(default=0.95, gt=0, lt=1)
     trigger_min_observations: int = Field(default=60, ge=1)
     signal_cooldown_s: int = Field(default=900, ge=0)
+    refetch_cooldown_s: int = Field(default=240, ge=0)
+    tick_spacing_s: float = Field(default=15.0, gt=0, le=300)
     signal_max_age_s: int = Field(default=120, ge=1)
 
     # --- trading --------------------------------------------------------------------------------
