@@ -36,15 +36,14 @@ def side_size_usd(
 
 
 def nearest_target(
-    clusters: Iterable[StandingCluster], direction: Direction, price: float, tradable: Collection[str]
+    clusters: Iterable[StandingCluster], direction: Direction, price: float
 ) -> StandingCluster | None:
     """The nearest cluster that a trade of this direction runs toward.
 
     Args:
-        clusters: of one coin.
+        clusters: of one coin, of ranges whose clusters may be targets.
         direction: LONG looks above the price, SHORT below.
         price: of the coin now.
-        tradable: ranges whose clusters may be targets.
 
     Returns:
         None where nothing waits on that side.
@@ -53,9 +52,7 @@ def nearest_target(
     ahead = [
         (distance, cluster.price_center, cluster)
         for cluster in clusters
-        if cluster.side == side
-        and cluster.timeframe in tradable
-        and (distance := _distance(cluster, price)) > 0
+        if cluster.side == side and (distance := _distance(cluster, price)) > 0
     ]
     return min(ahead, key=lambda each: each[:2])[2] if ahead else None
 

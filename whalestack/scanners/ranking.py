@@ -117,10 +117,11 @@ class RankingScanner:
         maps_of: dict[str, list[StoredMap]] = defaultdict(list)
         for each in maps:
             maps_of[each.symbol].append(each)
-        clusters_of: dict[str, list[StandingCluster]] = defaultdict(list)
-        for cluster in standing_clusters(session, maps):
-            clusters_of[cluster.symbol].append(cluster)
         history = _History(records(session), typical_sizes(session), self._settings)
+        targets = [each for each in maps if each.level_map.timeframe in history.tradable(each.symbol)]
+        clusters_of: dict[str, list[StandingCluster]] = defaultdict(list)
+        for cluster in standing_clusters(session, targets):
+            clusters_of[cluster.symbol].append(cluster)
         return {
             coin.symbol: self._judge(coin, maps_of[coin.symbol], clusters_of[coin.symbol], history)
             for coin in rankable_coins(session)
@@ -138,10 +139,9 @@ class RankingScanner:
         )
         timeframes = {each.level_map.timeframe for each in maps}
         price = max(maps, key=lambda each: each.fetched_at).level_map.price if maps else None
-        tradable = history.tradable(coin.symbol)
         target = None
         if imbalance.direction != "NEUTRAL" and price is not None:
-            target = nearest_target(clusters, imbalance.direction, price, tradable)
+            target = nearest_target(clusters, imbalance.direction, price)
         sizes = {side: side_size_usd(clusters, side, timeframes) for side in ("short", "long")}
         dominant = sizes.get(_dominant_side(imbalance), 0.0)
         success, observations = history.success(coin.symbol)
@@ -182,6 +182,7 @@ class _History:
     def __init__(self, found: Sequence[Record], typical_usd: Mapping[str, float], settings: Settings) -> None:
         self.typical_usd = typical_usd
         self._settings = settings
+        self._tradable: dict[str, frozenset[str]] = {}
         self._of: dict[str, dict[str, Record]] = defaultdict(dict)
         for each in found:
             self._of[each.symbol][each.timeframe] = each
@@ -190,7 +191,9 @@ class _History:
 
     def tradable(self, symbol: str) -> frozenset[str]:
         """Ranges whose clusters may be this coin's targets."""
-        return frozenset(each for each in TIMEFRAMES if self._may_trade(symbol, each))
+        if symbol not in self._tradable:
+            self._tradable[symbol] = frozenset(each for each in TIMEFRAMES if self._may_trade(symbol, each))
+        return self._tradable[symbol]
 
     def success(self, symbol: str) -> tuple[float, int]:
         """The coin's success over its tradable ranges, shrunk toward the market's mean; observations."""
