@@ -8,15 +8,13 @@ once in a session and give each test a database of its own; `redis_url` and
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis as redis_client
 
-from tests.databases import Server, embedded_server, given_server, scratch
+from tests.databases import Server, embedded_server, given_server, scratch_directory
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database, make_engine
@@ -93,12 +91,15 @@ def db(database_url: str, dispatcher: RecordingDispatcher) -> Iterator[Database]
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     """One embedded Redis for the session."""
-    folder = scratch() / f"ws-test-{uuid.uuid4().hex[:12]}"
-    try:
-        with EmbeddedRedis(folder, durable=False) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_directory() as folder, EmbeddedRedis(folder / "redis", durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder that servers under another account can reach, unlike `tmp_path` of root's."""
+    with scratch_directory() as folder:
+        yield folder
 
 
 def _emptied(url: str) -> str:

@@ -30,19 +30,31 @@ PREPARED = migrations.ROOT / ".run" / "tests"
 SCRATCH_NEEDS_BYTES = 2 * 1024**3
 
 
-def scratch() -> Path:
-    """Where a session's servers keep their files: in memory if there is room (ten times faster).
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A new folder, removed afterwards; in memory where there is room (ten times faster).
 
-    Not a folder of `tempfile`: those are closed to the account that a server of root's runs as.
+    Not one of `tempfile`: those are closed to the account that a server of root's runs as.
     """
     memory = Path("/dev/shm")
-    if (
-        memory.is_dir()
-        and os.access(memory, os.W_OK)
-        and shutil.disk_usage(memory).free > SCRATCH_NEEDS_BYTES
-    ):
-        return memory
-    return Path("/tmp")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK)
+    has_room = has_room and shutil.disk_usage(memory).free > SCRATCH_NEEDS_BYTES
+    parent = memory if has_room else Path("/tmp")
+    _sweep(parent)
+    folder = parent / f"ws-test-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(mode=0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a killed test session left behind."""
+    for folder in parent.glob("ws-test-*"):
+        pid = folder.name.split("-")[2]
+        if folder.stat().st_uid == os.geteuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -104,14 +116,11 @@ def _end_sessions(database: str) -> str:
 @contextmanager
 def embedded_server() -> Iterator[Server]:
     """A throwaway server of this test session's own, ready in a fraction of a second."""
-    folder = scratch() / f"ws-test-{uuid.uuid4().hex[:12]}"
-    postgres = EmbeddedPostgres(folder, durable=False)
-    try:
+    with scratch_directory() as folder:
+        postgres = EmbeddedPostgres(folder / "postgres", durable=False)
         _copy_prepared(postgres.data)
         with postgres:
             yield Server(postgres.url(), TEMPLATE, copy_options="strategy file_copy")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_prepared(target: Path) -> None:
@@ -131,9 +140,8 @@ def _copy_prepared(target: Path) -> None:
 
 
 def _prepare(prepared: Path) -> None:
-    folder = scratch() / f"ws-prepare-{uuid.uuid4().hex[:12]}"
-    postgres = EmbeddedPostgres(folder, durable=False)
-    try:
+    with scratch_directory() as folder:
+        postgres = EmbeddedPostgres(folder / "postgres", durable=False)
         with postgres:
             postgres.create_database(TEMPLATE)
             migrations.upgrade(postgres.url(TEMPLATE))
@@ -141,8 +149,6 @@ def _prepare(prepared: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(postgres.data, partial, symlinks=True)
         partial.rename(prepared)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest() -> str:

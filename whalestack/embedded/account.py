@@ -53,7 +53,8 @@ def can_reach(account: Account, path: Path) -> bool:
     """Whether the account can enter every existing folder on the way to `path`."""
     if not account.switches:
         return True
-    existing = [folder for folder in path.absolute().parents if folder.exists()]
+    ways = {*path.absolute().parents, *path.resolve().parents}  # a link may lead somewhere closed
+    existing = [folder for folder in ways if folder.exists()]
     return all(_may_enter(account, folder.stat()) for folder in existing)
 
 

@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from whalestack.embedded.account import private_directory, server_account
 from whalestack.embedded.binaries import redis_program
@@ -63,7 +65,7 @@ class EmbeddedRedis:
     def pid(self) -> int | None:
         """Process id of the running server, None when it does not answer."""
         try:
-            with redis.Redis.from_url(self.url(), socket_timeout=2) as client:
+            with self._client() as client:
                 return int(client.info("server")["process_id"])
         except RedisError:
             return None
@@ -126,10 +128,14 @@ class EmbeddedRedis:
             os.chown(path, self._account.uid, self._account.gid)
         return path
 
+    def _client(self) -> redis.Redis:
+        """A client that asks once: waiting for the start is the caller's loop."""
+        return redis.Redis.from_url(self.url(), socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
     def _answers(self) -> bool:
         """Whether the server on the port is ours: a stranger would not take the password."""
         try:
-            with redis.Redis.from_url(self.url(), socket_timeout=2) as client:
+            with self._client() as client:
                 return bool(client.ping())
         except RedisError:
             return False
