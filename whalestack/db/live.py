@@ -21,6 +21,8 @@ from whalestack.errors import TryAgain
 TICKS_KEY = "ws:ticks"
 WATCH_KEY = "ws:watch"
 CLAIM_PREFIX = "ws:claim"
+STREAMS_KEY = "ws:streams"
+STREAMS_EXPIRE_S = 10
 SOCKET_TIMEOUT_S = 2.0
 
 
@@ -175,6 +177,17 @@ class LiveMarket:
         hold_ms = max(1, round(hold_s * 1000))
         with _reaching_redis():
             return bool(self._redis.set(f"{CLAIM_PREFIX}:{purpose}:{symbol}", b"1", nx=True, px=hold_ms))
+
+    def put_streams_status(self, status: bytes) -> None:
+        """Show how the streams are; it expires soon unless it is shown again."""
+        with _reaching_redis():
+            self._redis.set(STREAMS_KEY, status, ex=STREAMS_EXPIRE_S)
+
+    def streams_status(self) -> bytes | None:
+        """What the streams process last showed, None if none runs; see `StreamsStatus.get`."""
+        with _reaching_redis():
+            found: bytes | None = self._redis.get(STREAMS_KEY)
+        return found
 
     def close(self) -> None:
         """Close the connections of this process."""
