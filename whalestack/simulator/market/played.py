@@ -7,17 +7,16 @@ coins and for six hundred.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from whalestack.simulator.market.base import Candles, FloatArray, IntArray, Liquidation, Tick, TickerState
+from whalestack.simulator.market.base import FloatArray, Tick, TickerState
 from whalestack.simulator.market.instruments import Instruments
-from whalestack.simulator.market.liquidations import LiquidationFeed
 from whalestack.simulator.market.statistics import DayStatistics
 from whalestack.simulator.market.store import Backdrop, CandleStore, Minutes
+from whalestack.simulator.market.stored import StoredMarket
 
 BLOCK_MS = 300_000
 _MARK_MEMORY_S = 15.0
@@ -49,7 +48,7 @@ class BlockSource(Protocol):
         """The block that begins at `start_ms`; None after the end. Called in time order."""
 
 
-class PlayedMarket:
+class PlayedMarket(StoredMarket):
     """Plays blocks; see `whalestack.simulator.market.base.Market` for the methods.
 
     Args:
@@ -71,17 +70,13 @@ class PlayedMarket:
         end_ms: int | None,
         seed: int,
     ) -> None:
-        self._instruments = instruments
-        self._symbols = tuple(instruments.rows)
-        self._index = {symbol: number for number, symbol in enumerate(self._symbols)}
-        self._source = source
-        self._start_ms, self._end_ms = start_ms, end_ms
         begin_ms = start_ms // BLOCK_MS * BLOCK_MS
-        count = len(self._symbols)
-        self.store = CandleStore(backdrop.until(begin_ms), Minutes(begin_ms, count))
+        count = len(instruments.rows)
+        store = CandleStore(backdrop.until(begin_ms), Minutes(begin_ms, count))
+        super().__init__(instruments, store, start_ms=start_ms, seed=seed)
+        self._source = source
+        self._end_ms = end_ms
         self._day = DayStatistics(self.store)
-        self._feed = LiquidationFeed(self._symbols, seed)
-        self._ticks = np.array([float(row["priceFilter"]["tickSize"]) for row in instruments.rows.values()])
         self._shift = np.ones(count)
         self._shifted = False
         self._now_ms = begin_ms - 1
@@ -99,32 +94,8 @@ class PlayedMarket:
         return self._block
 
     @property
-    def symbols(self) -> Sequence[str]:
-        return self._symbols
-
-    @property
-    def derived_instruments(self) -> tuple[str, ...]:
-        """Coins whose instrument row was not recorded."""
-        return self._instruments.derived
-
-    @property
-    def start_ms(self) -> int:
-        return self._start_ms
-
-    @property
     def end_ms(self) -> int | None:
         return self._end_ms
-
-    @property
-    def now_ms(self) -> int:
-        return self._now_ms
-
-    def instrument(self, symbol: str) -> dict[str, Any]:
-        return self._instruments.rows[symbol]
-
-    def coin(self, symbol: str) -> int:
-        """The coin's place in the arrays. Raises KeyError if the market does not play it."""
-        return self._index[symbol]
 
     def advance(self, now_ms: int) -> list[Tick]:
         ticks: list[Tick] = []
@@ -207,25 +178,6 @@ class PlayedMarket:
             prev_24h=float(day.price_24h_ago[coin]),
             prev_1h=float(day.price_1h_ago[coin]),
         )
-
-    def candles(
-        self, symbol: str, interval_s: int, *, end_ms: int, limit: int, start_ms: int | None = None
-    ) -> Candles:
-        return self.store.candles(
-            self._index[symbol], interval_s, end_ms=min(end_ms, self._now_ms), limit=limit, start_ms=start_ms
-        )
-
-    def open_interest_history(
-        self, symbol: str, interval_s: int, *, end_ms: int, limit: int
-    ) -> tuple[IntArray, FloatArray]:
-        """Open interest at a moment is that of the candle that closed then."""
-        interval_ms = interval_s * 1000
-        end_ms = min(end_ms, self._now_ms) - interval_ms
-        closed = self.store.candles(self._index[symbol], interval_s, end_ms=end_ms, limit=limit)
-        return closed.start_ms + interval_ms, closed.open_interest
-
-    def liquidations(self, after_seq: int = 0) -> list[Liquidation]:
-        return self._feed.after(after_seq)
 
 
 def spread(last: float, tick: float) -> tuple[float, float]:

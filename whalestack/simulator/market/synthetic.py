@@ -26,7 +26,6 @@ from whalestack.simulator.market.open_interest import DerivedInterest, derive_op
 from whalestack.simulator.market.played import BLOCK_MS, Block, PlayedMarket
 from whalestack.simulator.market.store import (
     CLOSE,
-    FIELDS,
     INTEREST,
     TURNOVER,
     Backdrop,
@@ -238,14 +237,14 @@ def open_synthetic(count: int, *, start_ms: int, seed: int, symbols: tuple[str, 
     backdrop.bars[INTEREST] = derived.interest
     seen = {coin.symbol: _seen(coin, begin_ms) for coin in coins}
     blocks = SyntheticBlocks(character, derived, backdrop.bars[CLOSE, :, -1], random)
-    log.info("market_opened", kind="synthetic", coins=len(coins), seed=seed, fields=FIELDS)
+    log.info("market_opened", kind="synthetic", coins=len(coins), seed=seed)
     return PlayedMarket(
         instruments_for(seen, {}), backdrop, blocks, start_ms=start_ms, end_ms=None, seed=seed
     )
 
 
 def _seen(coin: SyntheticCoin, begin_ms: int) -> Seen:
-    """A tick of about a fiftieth of a per cent of the price."""
-    decimals = max(0, int(np.ceil(-np.log10(coin.price * 2e-4))))
+    """A tick of at most a fiftieth of a per cent of the price."""
+    decimals = max(1, int(np.ceil(-np.log10(coin.price * 2e-4))))
     launch_ms = begin_ms - coin.temper.age_days * _DAY_MS
     return Seen(coin.price, decimals, launch_ms, coin.temper.daily_turnover_usd)
