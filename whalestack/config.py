@@ -144,6 +144,8 @@ class Settings(BaseSettings):
     refetch_cooldown_s: int = Field(default=240, ge=0)
     tick_spacing_s: float = Field(default=15.0, gt=0, le=300)
     signal_max_age_s: int = Field(default=120, ge=1)
+    ranking_max_age_s: int = Field(default=900, ge=60)
+    threshold_lookback_h: int = Field(default=72, ge=1, le=720)
 
     # --- trading --------------------------------------------------------------------------------
     autotrader_name: str = Field(default="conservative-1", pattern=r"^[a-z0-9-]{1,16}$")
