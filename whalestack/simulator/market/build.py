@@ -7,6 +7,7 @@ from pathlib import Path
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
 from whalestack.simulator.market.base import Market
+from whalestack.simulator.market.mirror import open_mirror
 from whalestack.simulator.market.recorded import open_recorded
 from whalestack.simulator.market.synthetic import open_synthetic
 
@@ -29,4 +30,7 @@ def build_market(settings: Settings, start_ms: int) -> Market:
         return open_synthetic(settings.simulator_coins, start_ms=start_ms, seed=seed, symbols=symbols)
     if name.startswith(RECORDED):
         return open_recorded(Path(name.removeprefix(RECORDED)), symbols, start_ms=start_ms, seed=seed)
+    if name.startswith(MIRROR):
+        url, coins = name.removeprefix(MIRROR), settings.simulator_coins
+        return open_mirror(url, start_ms=start_ms, seed=seed, coins=coins, symbols=symbols)
     raise StopAndTell(f"SIMULATOR_MARKET={name} is none of synthetic, recorded:FOLDER, mirror:URL")
