@@ -158,7 +158,7 @@ async def _serve(
 ) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(receive_timeout=silence, max_msg_size=0)
     await socket.prepare(request)
-    queue = SocketQueue(socket, world.faults, f"WS {request.path}")
+    queue = SocketQueue(socket, world.faults, f"WS {request.path}", request.transport)
     conversation = Conversation(Connection(queue), feed, key)
     try:
         with contextlib.suppress(TimeoutError):

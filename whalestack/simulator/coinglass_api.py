@@ -7,9 +7,10 @@ heat map and the body of its 429 are not known; both are chosen here in its styl
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -26,6 +27,8 @@ EXCHANGES = ("Binance", "Bybit", "OKX")
 AGGREGATE_FACTOR = 3.0
 """An aggregated map counts the positions of all exchanges: taken as three of this size."""
 MODELS = ("model1", "model2", "model3")
+
+Maker = Callable[[Params], bytes | Awaitable[bytes]]
 
 
 class CallBudget:
@@ -83,11 +86,12 @@ class CoinglassApi:
         decimals = int(self._world.market.instrument(coin.symbol)["priceScale"])
         return View(coin.contract_size, factor, decimals)
 
-    async def answer(self, request: web.Request, make: Callable[[Params], bytes]) -> web.Response:
+    async def answer(self, request: web.Request, make: Maker) -> web.Response:
         """Check key and limit, and answer in CoinGlass's envelope."""
         try:
             self._check(request)
-            body = make(request.query)
+            made = make(request.query)
+            body = made if isinstance(made, bytes) else await made
         except Refusal as refusal:
             self._world.coinglass_counts[f"code_{refusal.code}"] += 1
             body = orjson.dumps({"code": refusal.code, "msg": refusal.message})
@@ -137,22 +141,18 @@ class CoinglassApi:
         self._world.coinglass_counts["heatmaps"] += 1
         return self._world.heatmaps.map(coin.symbol, timeframe, model, self._views[coin.name, factor]).reply()
 
-    def max_pain(self, params: Params) -> bytes:
+    async def max_pain(self, params: Params) -> bytes:
         """The largest level below and above the price of every coin."""
         asked = params.get("range", "24h")
         timeframe = {"48h": "3d", "14d": "30d"}.get(asked, asked)
         if timeframe not in SERVED_TIMEFRAMES:
             raise Refusal("400", "The requested range is not supported")
-        heatmaps, model = self._world.heatmaps, self._world.settings.coinglass_model
-        rows = [
-            tables.max_pain_row(
-                coin,
-                heatmaps.map(
-                    coin.symbol, timeframe, model, self._views[coin.name, AGGREGATE_FACTOR]
-                ).current(),
-            )
-            for coin in self.coins.values()
-        ]
+        model, rows = self._world.settings.coinglass_model, []
+        for coin in self.coins.values():
+            view = self._views[coin.name, AGGREGATE_FACTOR]
+            levels = self._world.heatmaps.map(coin.symbol, timeframe, model, view).current()
+            rows.append(tables.max_pain_row(coin, levels))
+            await asyncio.sleep(0)  # a first call models every coin: orders must not wait for it
         return tables.success(rows)
 
     def liquidation_map(self, params: Params) -> bytes:
@@ -170,7 +170,7 @@ class CoinglassApi:
 def routes(world: World) -> list[web.RouteDef]:
     """Every CoinGlass path that the project uses, and an answer in its style for the others."""
     api = CoinglassApi(world)
-    makers: dict[str, Callable[[Params], bytes]] = {
+    makers: dict[str, Maker] = {
         "liquidation/max-pain": api.max_pain,
         "liquidation/aggregated-map": api.liquidation_map,
         "supported-coins": lambda _params: tables.success([*api.coins, *tables.COINS_ONLY_HERE]),
@@ -193,11 +193,11 @@ def routes(world: World) -> list[web.RouteDef]:
     return found
 
 
-def _bound(make: Callable[[Params, str], bytes], model: str) -> Callable[[Params], bytes]:
+def _bound(make: Callable[[Params, str], bytes], model: str) -> Maker:
     return lambda params: make(params, model)
 
 
-def _route(api: CoinglassApi, path: str, make: Callable[[Params], bytes]) -> web.RouteDef:
+def _route(api: CoinglassApi, path: str, make: Maker) -> web.RouteDef:
     async def handle(request: web.Request) -> web.Response:
         return await api.answer(request, make)
 

@@ -68,6 +68,11 @@ def success(data: Any) -> bytes:
     return orjson.dumps({"code": "0", "msg": "success", "data": data}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def told(number: float) -> float:
+    """Ten digits: what is left of a division by a thousand is no price."""
+    return float(f"{number:.10g}")
+
+
 def subscription(market: Market) -> bytes:
     """The plan of the key."""
     expires_ms = market.now_ms + 365 * 86_400_000
@@ -81,11 +86,11 @@ def max_pain_row(coin: Coin, levels: CurrentLevels) -> dict[str, Any]:
     long = int(np.argmax(np.where(above, -1.0, levels.values)))
     return {
         "symbol": coin.name,
-        "price": levels.price / by,
+        "price": told(levels.price / by),
         "long_max_pain_liq_level": round(float(levels.values[long]), 2),
-        "long_max_pain_liq_price": float(levels.prices[long]) / by,
+        "long_max_pain_liq_price": told(float(levels.prices[long]) / by),
         "short_max_pain_liq_level": round(float(levels.values[short]), 2),
-        "short_max_pain_liq_price": float(levels.prices[short]) / by,
+        "short_max_pain_liq_price": told(float(levels.prices[short]) / by),
     }
 
 
@@ -98,7 +103,7 @@ def liquidation_map(coin: Coin, levels: CurrentLevels, exchanges: tuple[str, ...
         price = float(f"{levels.prices[number] / by:.6g}")
         rows[f"{price:.10g}"] = [[price, round(float(levels.values[number]), 2), None, None]]
     entries = [{"liqMapV2": rows, "instrument": _map_instrument(coin, exchange)} for exchange in exchanges]
-    return {"data": entries, "last_price": levels.price / by}
+    return {"data": entries, "last_price": told(levels.price / by)}
 
 
 def _map_instrument(coin: Coin, exchange: str) -> dict[str, Any]:
@@ -151,9 +156,9 @@ def _market_row(market: Market, coin: Coin) -> dict[str, Any]:
     interest_usd = ticker.open_interest * ticker.last
     row: dict[str, Any] = {
         "symbol": coin.name,
-        "current_price": ticker.last / coin.contract_size,
-        "avg_funding_rate_by_oi": ticker.funding_rate * 100.0,
-        "avg_funding_rate_by_vol": ticker.funding_rate * 100.0,
+        "current_price": told(ticker.last / coin.contract_size),
+        "avg_funding_rate_by_oi": told(ticker.funding_rate * 100.0),
+        "avg_funding_rate_by_vol": told(ticker.funding_rate * 100.0),
         "market_cap_usd": round(interest_usd * 20.0, 2),
         "open_interest_market_cap_ratio": 0.05,
         "open_interest_usd": round(interest_usd, 2),
@@ -173,7 +178,7 @@ def price_changes(market: Market, coins: Mapping[str, Coin]) -> bytes:
     rows = []
     for coin in coins.values():
         ticker, changes = market.ticker(coin.symbol), _changes(market, coin)
-        row: dict[str, Any] = {"symbol": coin.name, "current_price": ticker.last / coin.contract_size}
+        row: dict[str, Any] = {"symbol": coin.name, "current_price": told(ticker.last / coin.contract_size)}
         for window, change in changes.items():
             row[f"price_change_percent_{window}"] = change["price"]
             row[f"price_amplitude_percent_{window}"] = change["amplitude"]

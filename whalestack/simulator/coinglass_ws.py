@@ -14,7 +14,6 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from whalestack.simulator.coin_names import coin_of
-from whalestack.simulator.faults import SocketDropped
 from whalestack.simulator.market.base import Liquidation, Tick
 from whalestack.simulator.socket_queue import SocketQueue
 from whalestack.simulator.world import World
@@ -66,7 +65,7 @@ class LiquidationHub:
             return web.Response(status=401, text="API key missing or invalid")
         socket = web.WebSocketResponse(heartbeat=None)
         await socket.prepare(request)
-        subscriber = Subscriber(SocketQueue(socket, self._world.faults, _ENDPOINT))
+        subscriber = Subscriber(SocketQueue(socket, self._world.faults, _ENDPOINT, request.transport))
         self._subscribers.add(subscriber)
         try:
             await self._listen(socket, subscriber)
@@ -79,13 +78,10 @@ class LiquidationHub:
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 continue
-            try:
-                if message.data == "ping":
-                    subscriber.queue.put("pong")
-                else:
-                    _subscribe(subscriber, message.data)
-            except SocketDropped:
-                return
+            if message.data == "ping":
+                subscriber.queue.put("pong")
+            else:
+                _subscribe(subscriber, message.data)
 
 
 def _subscribe(subscriber: Subscriber, text: str) -> None:

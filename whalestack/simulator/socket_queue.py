@@ -19,10 +19,18 @@ class SocketQueue:
         socket: an open WebSocket.
         faults: applied to every frame.
         endpoint: as rules name it, for example ``WS /ws-api``.
+        transport: of its request, to break it without a handshake.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, faults: Faults, endpoint: str) -> None:
-        self._socket, self._faults, self._endpoint = socket, faults, endpoint
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        faults: Faults,
+        endpoint: str,
+        transport: asyncio.Transport | None,
+    ) -> None:
+        self._socket, self._transport = socket, transport
+        self._faults, self._endpoint = faults, endpoint
         self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._send())
@@ -40,9 +48,8 @@ class SocketQueue:
     def drop(self) -> None:
         """Break the connection without a closing handshake."""
         self._task.cancel()
-        transport = self._socket._req.transport if self._socket._req is not None else None
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _send(self) -> None:
         while True:
