@@ -21,6 +21,7 @@ from whalestack.clients.coinglass.types import Floats, Heatmap, Ints
 MAX_MISSING_COLUMNS = 1
 # Later than any moment in seconds, earlier than any recent one in milliseconds.
 _SECONDS_END = 100_000_000_000
+_LAST_MS = 4_102_444_800_000  # the year 2100: later than any moment that can be meant
 
 
 class _Map(msgspec.Struct):
@@ -66,7 +67,7 @@ def decode_heatmap(body: bytes, coin: str, timeframe: str, *, all_columns: bool 
     order = _ascending(y_axis)
     if order is not None:
         y_axis, rows = y_axis[order], np.argsort(order)[rows]
-    map_time_ms = None if raw.update_time is None else int(_as_ms(np.array([raw.update_time]))[0])
+    map_time_ms = _map_time_ms(raw.update_time, what)
     return Heatmap(
         coin, timeframe, y_axis, times_ms.size, columns, rows, values, times_ms, price, map_time_ms
     )
@@ -126,11 +127,19 @@ def _candles(raw: msgspec.Raw, what: str) -> tuple[Ints, float]:
         raise CoinglassBadReply(f"{what}: price_candlesticks are not rows of time, open, high, low, close")
     table = np.array(numbers, dtype=np.float64).reshape(rows, width)
     times, price = table[:, 0], float(table[-1, 4])
-    if not (np.isfinite(times).all() and np.diff(times).min(initial=1.0) > 0 and times[0] > 0):
+    if not (np.diff(times).min(initial=1.0) > 0 and times[0] > 0 and times[-1] < _LAST_MS):
         raise CoinglassBadReply(f"{what}: price_candlesticks are not in the order of time")
     if not 0 < price < np.inf:
         raise CoinglassBadReply(f"{what}: the last candle has no price")
     return _as_ms(times), price
+
+
+def _map_time_ms(update_time: float | None, what: str) -> int | None:
+    if update_time is None:
+        return None
+    if not 0 < update_time < _LAST_MS:
+        raise CoinglassBadReply(f"{what}: update_time {update_time:g} is no moment")
+    return int(_as_ms(np.array([update_time]))[0])
 
 
 def _as_ms(moments: Floats) -> Ints:
