@@ -13,14 +13,21 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 from whalestack.config import Settings
+from whalestack.simulator import (
+    bybit_rest,
+    bybit_ws,
+    coinglass_api,
+    coinglass_ws,
+    control_api,
+    telegram_api,
+    x_api,
+)
 from whalestack.simulator.fault_middleware import fault_middleware
 from whalestack.simulator.market.build import RECORDED
 from whalestack.simulator.market.recorded import recorded_span
@@ -29,24 +36,15 @@ from whalestack.simulator.world import World, build_world
 
 log = structlog.get_logger()
 
-API_MODULES = (
-    "control_api",
-    "coinglass_api",
-    "coinglass_ws",
-    "bybit_rest",
-    "bybit_ws",
-    "telegram_api",
-    "x_api",
-)
+_APIS = (control_api, coinglass_api, coinglass_ws, bybit_rest, bybit_ws, telegram_api, x_api)
 _MAX_BODY_BYTES = 12_000_000
 
 
 def build_app(world: World) -> web.Application:
     """All APIs of a world. The world's loop runs while the application does."""
     app = web.Application(middlewares=[fault_middleware(world.faults)], client_max_size=_MAX_BODY_BYTES)
-    for name in API_MODULES:
-        if find_spec(f"whalestack.simulator.{name}"):
-            app.add_routes(import_module(f"whalestack.simulator.{name}").routes(world))
+    for api in _APIS:
+        app.add_routes(api.routes(world))
 
     async def run_world(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(world.run()), asyncio.create_task(warm_maps(world))]
