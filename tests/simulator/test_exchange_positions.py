@@ -203,6 +203,6 @@ def test_the_private_stream_tells_the_fill_its_order_the_stops_and_the_wallet() 
     assert ["order", "execution", "order", "order", "position", "wallet"] == topics
     assert ["New", "Filled", "Untriggered"] == [r["orderStatus"] for t, r in desk.told if t == "order"]
     position = desk.told[4][1]
-    assert ("Buy", "1", "95", "100.01") == tuple(
+    assert ("Buy", "1.0", "95.00", "100.01") == tuple(
         position[name] for name in ("side", "size", "stopLoss", "entryPrice")
     )

@@ -20,6 +20,7 @@ from whalestack.simulator.exchange.checks import (
     trigger_price_of,
 )
 from whalestack.simulator.exchange.event_log import EventLog, Kind
+from whalestack.simulator.exchange.instrument import InstrumentRules
 from whalestack.simulator.exchange.liquidity import Quote
 from whalestack.simulator.exchange.matching import Matching
 from whalestack.simulator.exchange.order import (
@@ -125,7 +126,7 @@ class Exchange:
         except Refused as refused:
             self.log.order_refused(spec.symbol, spec.link_id, refused, now_ms)
             raise
-        order = self._new_order(spec, quote, now_ms)
+        order = self._new_order(_on_grid(spec, self.state.rules(spec.symbol)), quote, now_ms)
         self._settlement.accept(order)
         if order.status is not Status.UNTRIGGERED:
             self._matching.arrive(order, quote, now_ms)
@@ -214,7 +215,7 @@ class Exchange:
             data = {"code": refused.code, "text": refused.text}
             self.log.add(Kind.STOPS_REFUSED, now_ms, symbol, **data)
             raise
-        self._settlement.set_protection(position, protection, now_ms)
+        self._settlement.set_protection(position, _printed(protection, self.state.rules(symbol)), now_ms)
         return position
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
@@ -381,9 +382,29 @@ class Exchange:
             check_price_limit(spec.side, spec.price, rules, quote)
         base = spec.price or quote.last
         check_protection(spec.protection, spec.side, rules, stop_base=base, target_base=base)
+        spec = _on_grid(spec, rules)
         order.spec, order.price, order.qty, order.protection = spec, spec.price, spec.qty, spec.protection
         order.updated_ms = now_ms
         self.log.order_event(Kind.ORDER_AMENDED, order, now_ms)
         self._settlement.amended(order)
         if order.status is not Status.UNTRIGGERED:
             self._matching.arrive(order, quote, now_ms)
+
+
+def _on_grid(spec: OrderSpec, rules: InstrumentRules) -> OrderSpec:
+    """The same order with its numbers written with the instrument's places: 98 becomes 98.00."""
+    return replace(
+        spec,
+        qty=spec.qty.quantize(rules.qty_step),
+        price=None if spec.price is None else spec.price.quantize(rules.tick_size),
+        protection=_printed(spec.protection, rules),
+    )
+
+
+def _printed(protection: Protection, rules: InstrumentRules) -> Protection:
+    stop, target = protection.stop_loss, protection.take_profit
+    return replace(
+        protection,
+        stop_loss=None if stop is None else stop.quantize(rules.tick_size),
+        take_profit=None if target is None else target.quantize(rules.tick_size),
+    )
