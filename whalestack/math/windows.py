@@ -104,6 +104,21 @@ def forward_fill(values: Floats, limit: int) -> Floats:
     return filled
 
 
+def descending_ranks(changes: Floats) -> NDArray[np.int64]:
+    """The place of each change, 1 for the largest; equal ones in order of arrival.
+
+    Args:
+        changes: (coins,), NaN where unknown.
+
+    Returns:
+        (coins,) places from 1, 0 where the change is unknown.
+    """
+    known = np.flatnonzero(np.isfinite(changes))
+    ranks = np.zeros(changes.size, dtype=np.int64)
+    ranks[known[np.argsort(-changes[known], kind="stable")]] = np.arange(1, known.size + 1)
+    return ranks
+
+
 def _window(cumulative: Floats, minutes: int) -> Floats:
     padded = np.zeros((cumulative.shape[0], cumulative.shape[1] + 1))
     padded[:, 1:] = cumulative
