@@ -16,7 +16,7 @@ import redis as redis_client
 
 from tests.databases import Server, embedded_server, given_server, scratch_directory
 from whalestack.clock import ManualClock
-from whalestack.config import Settings
+from whalestack.config import ENV_FILE_VARIABLE, Settings
 from whalestack.db.engine import Database, make_engine
 from whalestack.dispatch import RecordingDispatcher
 from whalestack.embedded import EmbeddedRedis
@@ -30,6 +30,7 @@ def _no_foreign_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.lower() in Settings.model_fields]:
             patch.delenv(name)
+        patch.setenv(ENV_FILE_VARIABLE, os.devnull)
         yield
 
 
