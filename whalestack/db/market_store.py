@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import select, text
 
+from whalestack.clock import to_ms
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
-from whalestack.db.models import Coin, CoinThreshold
+from whalestack.db.models import Candle, Coin, CoinThreshold
 
 TRADING = "Trading"
 
@@ -178,6 +179,18 @@ class MarketStore:
         )
         with self._db.begin() as work:
             return [FollowedCoin(*row[:3], row[3] or 0.0) for row in work.session.execute(query)]
+
+    def last_bar_ms(self, symbol: str, interval: str) -> int | None:
+        """Start of the coin's newest stored bar, market ms; None if there is none."""
+        query = (
+            select(Candle.start_at)
+            .where(Candle.symbol == symbol, Candle.interval == interval)
+            .order_by(Candle.start_at.desc())
+            .limit(1)
+        )
+        with self._db.begin() as work:
+            found = work.session.scalar(query)
+        return None if found is None else to_ms(found)
 
     def learned_thresholds(self) -> Mapping[str, LearnedThresholds]:
         """What each coin's own past says is fast, by symbol."""

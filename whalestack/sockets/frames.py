@@ -97,8 +97,7 @@ class _CoinglassFrame(msgspec.Struct):
 _frame = msgspec.json.Decoder(Frame)
 _ticker = msgspec.json.Decoder(TickerFields)
 _klines = msgspec.json.Decoder(list[_Kline])
-_liquidations = msgspec.json.Decoder(list[_Liquidation])
-_one_liquidation = msgspec.json.Decoder(_Liquidation)
+_liquidations = msgspec.json.Decoder(list[_Liquidation] | _Liquidation)
 _rows = msgspec.json.Decoder(list[dict[str, Any]])
 _coinglass = msgspec.json.Decoder(_CoinglassFrame)
 
@@ -145,8 +144,8 @@ def read_liquidations(frame: Frame) -> list[LiquidationRow]:
     The documentation says object, its example and real messages are lists: both are read.
     Raises `BadFrame`.
     """
-    is_list = bytes(frame.data[:1]) == b"["
-    events = _decoded(_liquidations, frame) if is_list else [_decoded(_one_liquidation, frame)]
+    found = _decoded(_liquidations, frame)
+    events = found if isinstance(found, list) else [found]
     return [
         LiquidationRow(
             ts_ms=event.T,

@@ -43,6 +43,7 @@ STORE_EVERY_S = 1.0
 UNIVERSE_EVERY_S = 10.0
 STATUS_EVERY_S = 1.0
 EMPTY_UNIVERSE_EVERY_S = 1.0
+LEAST_HOURS_EVERY_S = 60.0
 
 
 class StreamsProcess:
@@ -85,7 +86,7 @@ class StreamsProcess:
         self.urgent = JobSender("urgent", dispatcher)
         self.spikes = JobSender("spikes", dispatcher)
         self.filler = HistoryFiller(
-            market or BybitClient.from_settings(settings, clock), self._store, self.detector
+            market or BybitClient.from_settings(settings, clock), self._store, self.detector, clock
         )
         self.feed = PublicFeed(
             book=self.book,
@@ -123,6 +124,7 @@ class StreamsProcess:
         self._begin("show", SHOW_EVERY_S, self._showing())
         self._begin("store", STORE_EVERY_S, self.recorder.store_due)
         self._begin("universe", EMPTY_UNIVERSE_EVERY_S, self._universe_turn())
+        self._begin("hours", EMPTY_UNIVERSE_EVERY_S, self._hours_turn())
 
     def stop_soon(self) -> None:
         """Have `run` return; may be called from any thread or signal handler."""
@@ -207,6 +209,8 @@ class StreamsProcess:
     def _after_public_open(self, symbols: Sequence[str], missed_s: float | None) -> None:
         missed_minutes = None if missed_s is None else missed_s / self._clock.real_seconds(60.0)
         self.filler.fill(symbols, missed_minutes)
+        if missed_minutes is None:
+            self.filler.fill_hours(symbols)
 
     # --- what runs beside them -----------------------------------------------------
 
@@ -260,6 +264,18 @@ class StreamsProcess:
             self._names = CoinNames.of(coins)
             self.detector.set_thresholds(self._store.learned_thresholds())
             self._forget(self.public.follow([coin.symbol for coin in coins]))
+
+        return turn
+
+    def _hours_turn(self) -> Callable[[], None]:
+        every_s = max(LEAST_HOURS_EVERY_S, self._clock.real_seconds(3600.0))
+        next_s = time.monotonic() + every_s
+
+        def turn() -> None:
+            nonlocal next_s
+            if time.monotonic() >= next_s:
+                next_s = time.monotonic() + every_s
+                self.filler.fill_hours(self.public.symbols)
 
         return turn
 
