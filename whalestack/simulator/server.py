@@ -49,6 +49,7 @@ def build_app(world: World) -> web.Application:
     async def run_world(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(world.run()), asyncio.create_task(warm_maps(world))]
         tasks[0].add_done_callback(_tell_death)
+        tasks[1].add_done_callback(_tell_cold)
         yield
         for task in tasks:
             task.cancel()
@@ -63,6 +64,12 @@ def _tell_death(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("simulator_loop_died", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
+
+
+def _tell_cold(task: asyncio.Task[None]) -> None:
+    """Maps that could not be made beforehand are tried again when asked for, and fail there by name."""
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("simulator_maps_not_warmed", why=repr(task.exception()))
 
 
 def with_clock_in_market(settings: Settings) -> Settings:

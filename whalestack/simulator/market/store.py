@@ -172,6 +172,8 @@ class CandleStore:
         self, coin: int, interval_s: int, *, end_ms: int, limit: int, start_ms: int | None = None
     ) -> Candles:
         """As `Market.candles`, for the coin at an index."""
+        # After a market's end there is nothing newer: the newest candles stay what they were.
+        end_ms = min(end_ms, self.minutes.begin_ms + self.minutes.count * MINUTE_MS - 1)
         last = int(bucket_start(np.asarray([end_ms]), interval_s)[0])
         first = last - (limit - 1) * interval_s * 1000
         if start_ms is not None:
