@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from whalestack.config import Settings
 from whalestack.errors import TryAgain
@@ -101,6 +103,9 @@ class LiveMarket:
                 settings.redis_state_url.get_secret_value(),
                 socket_timeout=SOCKET_TIMEOUT_S,
                 socket_connect_timeout=SOCKET_TIMEOUT_S,
+                # One new connection after a restart of Redis; the library's ten attempts would
+                # hold the caller for seconds, who knows better when to try again.
+                retry=Retry(NoBackoff(), 1),
             )
         )
 
