@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
 from whalestack.agents import order_book, plan_book
 from whalestack.agents.fill_facts import closes, exit_reason, fill_row, opens, totals_of
-from whalestack.agents.pnl import TradeTotals, direction_of, entry_side
+from whalestack.agents.pnl import TradeTotals, direction_of
 from whalestack.agents.trade_news import TradeNews
 from whalestack.clients.bybit.types import Execution, Side
 from whalestack.clock import Clock
@@ -74,10 +73,17 @@ class TradeBook:
                 changes += self._take_in(work, execution)
         return changes
 
-    def refresh(self, work: UnitOfWork, trade: Trade) -> BookChanges:
-        """Compute a trade anew from its fills; ends it when they say it is over."""
+    def refresh(self, work: UnitOfWork, trade: Trade, *, despite_missing_fills: bool = False) -> BookChanges:
+        """Compute a trade anew from its fills; ends it when they say it is over.
+
+        Args:
+            work: the caller's transaction, which holds the book lock.
+            trade: locked.
+            despite_missing_fills: end it even if the exchange once told of fills that never came.
+        """
         totals = totals_of(trade, store.trade_fills(work.session, trade.id))
-        is_over = totals.is_over and not self._fills_are_missing(work.session, trade)
+        is_complete = despite_missing_fills or not self._fills_are_missing(work.session, trade)
+        is_over = totals.is_over and is_complete
         self._write(trade, totals)
         if totals.missing_entry_qty > 0:
             # More was closed than opened: an entry fill was lost on the way. Ask for it.
@@ -103,8 +109,7 @@ class TradeBook:
         order = store.locked_order(session, execution.order_link_id) if execution.order_link_id else None
         if order is None or order.symbol != execution.symbol:
             return None
-        fills = store.order_fills(session, order.order_link_id)
-        filled = sum((fill.qty for fill in fills), start=Decimal(0))
+        filled = store.known_filled_qty(session, order.order_link_id)
         order.exchange_order_id = order.exchange_order_id or execution.exchange_order_id
         order_book.apply_fill(session, order, filled, execution.leaves_qty, self._clock.now())
         return order
@@ -168,19 +173,10 @@ class TradeBook:
         """Whether the exchange has told of more entry fills than have reached us."""
         if trade.plan_id is None:
             return False
-        orders = store.plan_orders(session, trade.plan_id)
-        told = sum((order.filled_qty for order in orders), start=Decimal(0))
-        side = entry_side(trade.side)
-        known = sum(
-            (
-                fill.qty
-                for order in orders
-                for fill in store.order_fills(session, order.order_link_id)
-                if fill.side == side
-            ),
-            start=Decimal(0),
+        return any(
+            store.known_filled_qty(session, order.order_link_id) < order.filled_qty
+            for order in store.plan_orders(session, trade.plan_id)
         )
-        return told > known
 
     def _write(self, trade: Trade, totals: TradeTotals) -> None:
         trade.entry_price = totals.entry_price or trade.entry_price

@@ -18,7 +18,16 @@ from sqlalchemy import Engine, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from whalestack.db.models import AgentLog, Fill, Order, Signal, Switch, Trade, TradePlan
+from whalestack.db.models import (
+    AgentLog,
+    Fill,
+    Order,
+    PositionMonitorLog,
+    Signal,
+    Switch,
+    Trade,
+    TradePlan,
+)
 
 UNFINISHED = ("intent", "sent", "unknown", "new", "partially_filled")
 ON_EXCHANGE = ("sent", "unknown", "new", "partially_filled")
@@ -86,6 +95,12 @@ def active_plans(session: Session) -> Sequence[TradePlan]:
     return session.scalars(
         select(TradePlan).where(TradePlan.status.in_(ACTIVE_PLANS)).order_by(TradePlan.id)
     ).all()
+
+
+def has_active_plan(session: Session, symbol: str) -> bool:
+    """Whether a plan has or may have something on the exchange in this symbol."""
+    found = select(TradePlan.id).where(TradePlan.symbol == symbol, TradePlan.status.in_(ACTIVE_PLANS))
+    return session.scalar(found.limit(1)) is not None
 
 
 def unattended_signals(session: Session, agent_name: str) -> Sequence[Signal]:
@@ -196,9 +211,10 @@ def trade_fills(session: Session, trade_id: int) -> Sequence[Fill]:
     ).all()
 
 
-def order_fills(session: Session, order_link_id: str) -> Sequence[Fill]:
-    """All fills of an order."""
-    return session.scalars(select(Fill).where(Fill.order_link_id == order_link_id)).all()
+def known_filled_qty(session: Session, order_link_id: str) -> Decimal:
+    """How much of an order the fills that we know add up to, base units."""
+    total = session.scalar(select(func.sum(Fill.qty)).where(Fill.order_link_id == order_link_id))
+    return total if total is not None else Decimal(0)
 
 
 def stray_fills(session: Session, symbol: str, since: datetime) -> Sequence[Fill]:
@@ -256,6 +272,22 @@ def ended_trade(
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one_or_none()
+
+
+def locked_trade(session: Session, trade_id: int) -> Trade:
+    """One trade, locked until the transaction ends."""
+    return session.scalars(
+        select(Trade).where(Trade.id == trade_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+
+
+def open_stop_moves(session: Session, symbol: str) -> Sequence[PositionMonitorLog]:
+    """Moves of the symbol's stop of which the outcome was never written, oldest first."""
+    return session.scalars(
+        select(PositionMonitorLog)
+        .where(PositionMonitorLog.symbol == symbol, PositionMonitorLog.status.in_(("intent", "unknown")))
+        .order_by(PositionMonitorLog.id)
+    ).all()
 
 
 def plan_trades(session: Session, plan_id: int) -> Sequence[Trade]:

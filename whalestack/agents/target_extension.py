@@ -1,0 +1,56 @@
+"""Pushing a take-profit on: when a larger cluster lies beyond the one that is nearly reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from whalestack.db.models import LiquidationCluster, Trade
+from whalestack.math.directions import as_direction, sign, target_side
+from whalestack.math.rounding import decimal_of, round_take_profit
+
+# Of the way from entry to target: nearer to the entry, the present target still decides.
+NEARLY_THERE = Decimal("0.8")
+
+
+def extended_target(
+    trade: Trade, clusters: Sequence[LiquidationCluster], *, price: Decimal, tick_size: Decimal
+) -> Decimal | None:
+    """The centre of the nearest larger cluster beyond the present target, None to leave it.
+
+    Args:
+        trade: open, with its target.
+        clusters: standing clusters of the coin, from fresh maps.
+        price: the last price.
+        tick_size: the result is a multiple of it.
+
+    Returns:
+        A price farther along than the present target, never nearer.
+    """
+    if trade.take_profit is None or not _is_nearly_there(trade, price):
+        return None
+    direction = as_direction(trade.side)
+    way, target = sign(direction), float(trade.take_profit)
+    on_the_way = [each for each in clusters if each.side == target_side(direction)]
+    present = max(
+        (each.leverage for each in on_the_way if each.price_low <= target <= each.price_high), default=0.0
+    )
+    beyond = [
+        each
+        for each in on_the_way
+        if (each.price_center - target) * way > 0
+        and not each.price_low <= target <= each.price_high
+        and each.leverage > present
+    ]
+    if present == 0.0 or not beyond:
+        return None
+    nearest = min(beyond, key=lambda each: abs(each.price_center - target))
+    farther = round_take_profit(direction, decimal_of(nearest.price_center), tick_size)
+    return farther if (farther - trade.take_profit) * way > 0 else None
+
+
+def _is_nearly_there(trade: Trade, price: Decimal) -> bool:
+    if trade.take_profit is None:
+        return False
+    way = trade.take_profit - trade.entry_price
+    return way != 0 and (price - trade.entry_price) / way >= NEARLY_THERE

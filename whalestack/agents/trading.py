@@ -1,0 +1,121 @@
+"""Putting the trading agents together: the one place that knows which needs which."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+
+from whalestack.agents.autotrader import Autotrader
+from whalestack.agents.desk import Desk
+from whalestack.agents.kill_enforcer import KillEnforcer
+from whalestack.agents.kill_switch import KillSwitch
+from whalestack.agents.order_asker import OrderAsker
+from whalestack.agents.order_keeper import OrderKeeper
+from whalestack.agents.order_reconciliation import OrderReconciliation
+from whalestack.agents.order_sender import OrderSender
+from whalestack.agents.plan_reaper import PlanReaper
+from whalestack.agents.position_closer import PositionCloser
+from whalestack.agents.position_monitor import PositionMonitor
+from whalestack.agents.position_reconciliation import PositionReconciliation
+from whalestack.agents.reconciler import Reconciler
+from whalestack.agents.stop_mover import StopMover
+from whalestack.agents.stop_watchdog import StopWatchdog
+from whalestack.agents.trade_book import TradeBook
+from whalestack.agents.why import Why
+from whalestack.clients.bybit.port import ExchangePort
+from whalestack.clock import Clock
+from whalestack.config import Settings
+from whalestack.db.engine import Database
+from whalestack.db.live import LiveMarket
+
+
+@dataclass(frozen=True)
+class TradingAgents:
+    """The services that the tasks and the command line call."""
+
+    autotrader: Autotrader
+    order_keeper: OrderKeeper
+    position_monitor: PositionMonitor
+    stop_watchdog: StopWatchdog
+    reconciler: Reconciler
+    kill_switch: KillSwitch
+    kill_enforcer: KillEnforcer
+    why: Why
+
+
+def wall_clock_ms() -> int:
+    """The real time that requests are signed with, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def build_trading(
+    *,
+    db: Database,
+    exchange: ExchangePort,
+    live: LiveMarket,
+    settings: Settings,
+    clock: Clock,
+    redis_client: redis.Redis,
+    wall_ms: Callable[[], int] = wall_clock_ms,
+    sleep: Callable[[float], None] = time.sleep,
+) -> TradingAgents:
+    """Make the agents of one process; nothing connects until it is first used.
+
+    Args:
+        db, exchange, live, settings, clock: of this process.
+        redis_client: the state Redis, for the kill switch.
+        wall_ms: real time, to measure the skew of the clock.
+        sleep: waits real seconds before an order that was rate-limited is sent.
+    """
+    kill_switch = KillSwitch(db=db, client=redis_client, clock=clock)
+    book = TradeBook(settings=settings, clock=clock)
+    asker = OrderAsker(db=db, exchange=exchange, settings=settings, clock=clock, trade_book=book)
+    sender = OrderSender(
+        db=db,
+        exchange=exchange,
+        settings=settings,
+        clock=clock,
+        kill_switch=kill_switch,
+        asker=asker,
+        sleep=sleep,
+    )
+    keeper = OrderKeeper(
+        db=db, exchange=exchange, settings=settings, clock=clock, trade_book=book, asker=asker
+    )
+    reaper = PlanReaper(db=db, exchange=exchange, live=live, clock=clock, asker=asker)
+    closer = PositionCloser(db=db, exchange=exchange, clock=clock, sender=sender)
+    mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock)
+    desk = Desk(db=db, exchange=exchange, live=live, settings=settings, clock=clock, kill_switch=kill_switch)
+    enforcer = KillEnforcer(db=db, exchange=exchange, kill_switch=kill_switch, reaper=reaper, closer=closer)
+    return TradingAgents(
+        autotrader=Autotrader(db=db, settings=settings, clock=clock, desk=desk, sender=sender, reaper=reaper),
+        order_keeper=keeper,
+        position_monitor=PositionMonitor(
+            db=db, exchange=exchange, live=live, settings=settings, clock=clock, mover=mover
+        ),
+        stop_watchdog=StopWatchdog(
+            db=db, exchange=exchange, settings=settings, clock=clock, mover=mover, closer=closer
+        ),
+        reconciler=Reconciler(
+            db=db,
+            exchange=exchange,
+            settings=settings,
+            clock=clock,
+            keeper=keeper,
+            kill_switch=kill_switch,
+            kill_enforcer=enforcer,
+            orders=OrderReconciliation(
+                db=db, exchange=exchange, settings=settings, clock=clock, sender=sender
+            ),
+            positions=PositionReconciliation(
+                db=db, exchange=exchange, settings=settings, clock=clock, keeper=keeper, trade_book=book
+            ),
+            wall_ms=wall_ms,
+        ),
+        kill_switch=kill_switch,
+        kill_enforcer=enforcer,
+        why=Why(db=db, settings=settings, clock=clock, desk=desk),
+    )
