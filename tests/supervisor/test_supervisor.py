@@ -16,7 +16,10 @@ from whalestack.supervisor.process import ProcessSpec
 from whalestack.supervisor.supervisor import Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print('up', flush=True); time.sleep(600)"
+)
 
 
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
@@ -76,7 +79,8 @@ def test_the_end_stops_every_process_also_one_that_ignores_sigterm(
 def test_forked_children_are_ended_with_their_process(tmp_path: Path) -> None:
     """A worker that is killed leaves its pool behind; the group is swept."""
     parent = (
-        "import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "import subprocess, sys, time;"
+        "c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
         "print(c.pid, flush=True); time.sleep(600)"
     )
     with make(tmp_path, ProcessSpec("parent", [sys.executable, "-c", parent], stage=0)) as supervisor:
@@ -95,15 +99,21 @@ def test_later_stages_are_stopped_first(tmp_path: Path) -> None:
         "def end(*_):\n    open(sys.argv[1], 'a').write(sys.argv[2]); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end); print('up', flush=True); time.sleep(600)"
     )
-    specs = [ProcessSpec(f"p{s}", [sys.executable, "-c", script, str(note), str(s)], stage=s) for s in (1, 0, 2)]
+    specs = [
+        ProcessSpec(f"p{s}", [sys.executable, "-c", script, str(note), str(s)], stage=s) for s in (1, 0, 2)
+    ]
     with make(tmp_path, *specs) as supervisor:
         supervisor.start()
         for name in ("p0", "p1", "p2"):
-            wait_until(lambda name=name: "up" in (tmp_path / "logs" / f"{name}.log").read_text(), f"{name} is up")
+            wait_until(
+                lambda name=name: "up" in (tmp_path / "logs" / f"{name}.log").read_text(), f"{name} is up"
+            )
     assert note.read_text() == "210"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells children of a parent's death")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux tells children of a parent's death"
+)
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     child = (
         "import time; from whalestack.supervisor.parent import end_with_parent; import sys;"

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from celery import Celery, signals
+from celery import signals
 
-from whalestack.config import Settings, get_settings
+from whalestack.config import get_settings
 from whalestack.logs import configure_logging
-from whalestack.tasks.base import WhalestackTask
-from whalestack.tasks.celery_config import celery_config
-from whalestack.tasks.runs import record_expired
-
-TASK_MODULES = tuple(
-    f"whalestack.tasks.{name}"
-    for name in ("heatmap", "refetch", "scan", "trade", "trailing", "broadcast", "history")
-)
-
-
-def make_app(settings: Settings) -> Celery:
-    """A Celery application for these settings; it connects to nothing yet."""
-    application = Celery("whalestack", task_cls=WhalestackTask, include=list(TASK_MODULES))
-    application.conf.update(celery_config(settings))
-    return application
-
+from whalestack.tasks.factory import make_app
 
 app = make_app(get_settings())
+
+# The warning is about messages that can carry code; ours are JSON. In Docker nothing is root.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -33,9 +22,3 @@ def _own_logging(**_: Any) -> None:
     """Celery leaves logging alone where this signal has a receiver."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
-
-
-@signals.task_revoked.connect  # type: ignore[untyped-decorator]
-def _count_expired(request: Any = None, expired: bool = False, **_: Any) -> None:
-    if expired and request is not None:
-        record_expired(get_settings(), request.name)

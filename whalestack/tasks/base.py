@@ -74,7 +74,9 @@ class WhalestackTask(Task):  # type: ignore[type-arg]
             yield True
             return
         with self.runtime.db.engine.connect() as connection:
-            taken = connection.scalar(text("select pg_try_advisory_lock(hashtext(:name))"), {"name": self.name})
+            taken = connection.scalar(
+                text("select pg_try_advisory_lock(hashtext(:name))"), {"name": self.name}
+            )
             try:
                 yield bool(taken)
             finally:

@@ -29,7 +29,7 @@ def thresholds(self: WhalestackTask) -> None:
 @shared_task(name="history.retention", bind=True, exclusive=True)
 def retention(self: WhalestackTask) -> None:
     """Delete what is older than the settings keep, where TimescaleDB does not."""
-    self.runtime.apply_retention()
+    self.runtime.retention.apply()
 
 
 @shared_task(name="history.canaries", bind=True)

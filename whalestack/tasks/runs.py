@@ -16,7 +16,13 @@ logger = structlog.get_logger(__name__)
 
 
 def record_run(
-    db: Database, *, task: str, started_at: datetime, duration_ms: float, status: str, error: str | None = None
+    db: Database,
+    *,
+    task: str,
+    started_at: datetime,
+    duration_ms: float,
+    status: str,
+    error: str | None = None,
 ) -> None:
     """Write one row; a database that is away costs the row, never the task."""
     row = _row(task, started_at, duration_ms, status, error)
@@ -41,7 +47,9 @@ def record_expired(settings: Settings, task: str) -> None:
         logger.warning("task_run_not_recorded", task=task, status="expired", problem=type(problem).__name__)
 
 
-def _row(task: str, started_at: datetime, duration_ms: float, status: str, error: str | None) -> dict[str, object]:
+def _row(
+    task: str, started_at: datetime, duration_ms: float, status: str, error: str | None
+) -> dict[str, object]:
     return {
         "task": task,
         "queue": task.partition(".")[0],

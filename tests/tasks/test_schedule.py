@@ -1,0 +1,76 @@
+"""What beat sends exists, goes to its queue, follows the clock and does not pile up."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+from celery.schedules import crontab, schedule
+
+from whalestack.clock import ManualClock, MarketClock
+from whalestack.config import Settings
+from whalestack.dispatch import Job
+from whalestack.tasks.celery_config import VISIBILITY_TIMEOUT_S
+from whalestack.tasks.dispatcher import CeleryDispatcher
+from whalestack.tasks.factory import make_app
+from whalestack.tasks.queues import queues
+from whalestack.tasks.schedule import beat_schedule, entries
+
+
+@pytest.fixture
+def app(settings: Settings) -> Celery:
+    app = make_app(settings)
+    app.loader.import_default_modules()
+    return app
+
+
+def test_every_entry_names_a_task_that_exists(app: Celery, settings: Settings) -> None:
+    assert [entry.task for entry in entries(settings) if entry.task not in app.tasks] == []
+
+
+def test_every_task_goes_to_the_queue_that_its_name_begins_with(app: Celery, settings: Settings) -> None:
+    names = {queue.name for queue in queues(settings)}
+    ours = [name for name in app.tasks if not name.startswith("celery.")]
+    routed = {name: app.amqp.router.route({}, name)["queue"].name for name in ours}
+    assert routed == {name: name.partition(".")[0] for name in ours}
+    assert set(routed.values()) == names
+
+
+def test_at_speed_one_the_refresh_is_on_the_five_minute_mark(settings: Settings) -> None:
+    """Candles and heat-map columns close there."""
+    assert beat_schedule(settings)["heatmap.refresh"]["schedule"] == crontab(minute="*/5")
+
+
+def test_a_faster_market_is_scheduled_faster(settings: Settings) -> None:
+    fast = beat_schedule(settings.model_copy(update={"clock_speed": 60.0}))
+    assert fast["heatmap.refresh"]["schedule"] == schedule(5.0)
+    assert fast["scan.movers"]["schedule"] == schedule(1.0)
+
+
+def test_a_message_expires_before_its_successor_but_one(settings: Settings) -> None:
+    """Work that waited longer than its interval would be done twice in a row for nothing."""
+    for entry in entries(settings):
+        assert 0 < beat_schedule(settings)[entry.task]["options"]["expires"] <= entry.every_s
+
+
+def test_no_task_can_outlive_the_visibility_timeout(settings: Settings) -> None:
+    """A message that comes back while its task still runs is run twice at once."""
+    assert max(queue.time_limit_s for queue in queues(settings)) * 2 < VISIBILITY_TIMEOUT_S
+
+
+def test_only_json_is_taken(app: Celery) -> None:
+    assert (app.conf.task_serializer, app.conf.accept_content) == ("json", ["json"])
+
+
+def test_trades_survive_the_death_of_their_worker(app: Celery) -> None:
+    task = app.tasks["trade.act_on_signal"]
+    assert (task.acks_late, task.reject_on_worker_lost, task.max_retries) == (True, True, 0)
+
+
+def test_a_job_expires_in_market_time(app: Celery, redis_url: str, settings: Settings) -> None:
+    sent: list[float | None] = []
+    app.send_task = lambda name, kwargs, expires: sent.append(expires)  # type: ignore[method-assign]
+    dispatcher = CeleryDispatcher(app, MarketClock(speed=60.0))
+    dispatcher.send(Job("refetch.coin", {"symbol": "AUSDT", "reason": "mover"}, expires_s=240))
+    dispatcher.send(Job("trade.act_on_signal", {"signal_id": 1}))
+    assert sent == [4.0, None]
+    assert ManualClock().real_seconds(240) == 240
