@@ -116,6 +116,25 @@ def test_equal_orders_long_apart_and_rungs_of_a_ladder_are_no_twins() -> None:
     assert {"a_1_x": 2, "a_2_x": 1} == desk.stats()["entries_by_intent"]
 
 
+@pytest.mark.parametrize("between", ["cancelled", "closed"])
+def test_an_equal_order_after_the_first_is_gone_is_a_new_trade(between: str) -> None:
+    desk = Desk()
+    first = desk.order("Buy", 1, 98 if between == "cancelled" else 101, stop=90, link_id="a_1_x_e0")
+    if between == "cancelled":
+        desk.exchange.cancel(COIN, order_id=first.order_id)
+    else:
+        desk.order("Sell", 1, reduce_only=True, link_id="a_x1_x_x0")
+    desk.order("Buy", 1, first.price, stop=90, link_id="a_2_y_e0")
+    assert 0 == desk.stats()["duplicated_orders"]
+
+
+def test_entries_that_come_without_a_stop_are_counted() -> None:
+    desk = Desk()
+    desk.order("Buy", 1, 98, stop=95)
+    desk.order("Buy", 2, 98)
+    assert 1 == desk.stats()["entries_without_stop"]
+
+
 def test_events_can_be_asked_by_number_kind_and_symbol() -> None:
     desk = Desk()
     desk.order("Buy", 1, stop=95)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import numpy as np
 
@@ -280,9 +280,8 @@ class MarketApi:
         if interval_s is None:
             raise bad_parameter(f"params error: {name} invalid")
         end = min(whole_of(params, "endTime", 10**14, 0, 10**14), self._clock.now_ms())
-        cursor = unquote(text_of(params, "cursor", ""))
-        if "lasttime=" in cursor:
-            end = min(end, int(cursor.rsplit("lasttime=", 1)[1]) - 1)
+        cursor = dict(parse_qsl(unquote(text_of(params, "cursor", ""))))
+        end = min(end, whole_of(cursor, "lasttime", end + 1, 0, 10**14) - 1)
         limit = whole_of(params, "limit", 50, 1, longest)
         moments, values = self._market.open_interest_history(symbol, interval_s, end_ms=end, limit=limit)
         keep = moments >= whole_of(params, "startTime", 0, 0, 10**14)

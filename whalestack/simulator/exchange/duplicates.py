@@ -6,8 +6,9 @@ exchange):
 * the same order_link_id accepted more than once. The order book refuses that; this count is taken
   from the record of acceptances, so it would show if the refusal broke;
 * twins: orders of one owner in the same symbol, with the same side, quantity and price and with
-  different ids (or none), accepted within `TWIN_WINDOW_MS` of real time. That is what a resend under
-  a fresh id looks like. A ladder's rungs differ in price, and two agents differ in owner.
+  different ids (or none), accepted within `TWIN_WINDOW_MS` of real time, while the first still waits
+  or what it filled is still held. That is what a resend under a fresh id looks like. A ladder's rungs
+  differ in price, two agents differ in owner, and an entry after a close is a new trade.
 """
 
 from __future__ import annotations
@@ -71,9 +72,14 @@ class DuplicateWatch:
         """Orders accepted for an intent that had been accepted before, by either view."""
         return self.same_id_twice + len(self.twins)
 
+    def position_closed(self, symbol: str) -> None:
+        """Nothing that filled in this symbol is held any more; only waiting orders can have twins."""
+        for key in [key for key in self._recent if key[0] == symbol]:
+            self._recent[key] = [entry for entry in self._recent[key] if entry[1].is_open]
+
     def _look_for_twin(self, order: Order, real_ms: int) -> None:
         key = (order.symbol, order.side, _plain(order.spec.qty), _plain(order.spec.price))
-        recent = [entry for entry in self._recent[key] if real_ms - entry[0] <= TWIN_WINDOW_MS]
+        recent = [entry for entry in self._recent[key] if _counts(*entry, real_ms)]
         for _, other in recent:
             if _same_owner(other.link_id, order.link_id) and other.link_id != order.link_id:
                 twins = (other.order_id, other.link_id, order.order_id, order.link_id)
@@ -83,6 +89,11 @@ class DuplicateWatch:
                 self.twins.append(Twins(order.symbol, other.order_id, "", order.order_id, ""))
                 break
         self._recent[key] = [*recent, (real_ms, order)]
+
+
+def _counts(accepted_ms: int, order: Order, real_ms: int) -> bool:
+    """Whether an earlier order is recent, and still waits or has filled."""
+    return real_ms - accepted_ms <= TWIN_WINDOW_MS and (order.is_open or bool(order.filled_qty))
 
 
 def _same_owner(one: str, other: str) -> bool:

@@ -225,10 +225,10 @@ class Exchange:
             Refused: 110043 when it is that already, 110013 above the coin's, 110044 without margin for it.
         """
         rules = self.state.rules(symbol)
-        if leverage < rules.min_leverage or leverage % rules.leverage_step:
-            raise bad_parameter("leverage invalid")
         if leverage > rules.max_leverage:
             raise Refused(LEVERAGE_TOO_HIGH, "cannot set leverage gt maxLeverage by risk limit")
+        if leverage < rules.min_leverage or leverage % rules.leverage_step:
+            raise bad_parameter("leverage invalid")
         if leverage == self.state.leverage(symbol):
             raise Refused(LEVERAGE_NOT_MODIFIED, "leverage not modified")
         self._check_margin_at(symbol, leverage)

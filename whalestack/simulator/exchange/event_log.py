@@ -21,6 +21,7 @@ from whalestack.simulator.exchange.protection import ProtectionLedger
 from whalestack.simulator.exchange.refusals import DUPLICATE_LINK_ID, Refused
 
 DEFAULT_CAPACITY = 200_000
+SHOWN_SPELLS = 50
 
 
 class Kind(StrEnum):
@@ -89,6 +90,7 @@ class EventLog:
         self._events: deque[Event] = deque(maxlen=capacity)
         self._real_ms = real_ms
         self._seq = 0
+        self._entries_without_stop = 0
         self.counts: Counter[str] = Counter()
         self.refused_by_code: Counter[int] = Counter()
         self.duplicates = DuplicateWatch()
@@ -121,6 +123,7 @@ class EventLog:
         """An order was taken over."""
         self.duplicates.accepted(order, self._real_ms())
         stop = order.protection.stop_loss
+        self._entries_without_stop += stop is None and not order.spec.reduce_only
         data = {**_named(order), "price": _text(order.price), "qty": _text(order.qty)}
         data |= {"reduce_only": order.spec.reduce_only, "stop_loss": _text(stop)}
         data |= {"take_profit": _text(order.protection.take_profit), "tif": order.spec.time_in_force.value}
@@ -154,6 +157,7 @@ class EventLog:
                 kind = Kind.POSITION_OPENED
             elif not position.signed:
                 kind = Kind.POSITION_CLOSED
+                self.duplicates.position_closed(position.symbol)
             data = {"signed_qty": _text(position.signed), "average_price": _text(position.average_price)}
             data |= {"stop_loss": _text(position.protection.stop_loss), "opened_by": position.opened_by}
             self.add(kind, now_ms, position.symbol, **data, realised=_text(position.realised))
@@ -195,6 +199,8 @@ class EventLog:
             "unprotected_position_seconds": round(ledger.unprotected_seconds(now_ms), 3),
             "unprotected_spells": ledger.unprotected_spells,
             "unprotected_now": [spell.symbol for spell in ledger.unprotected_now()],
+            "unprotected": [spell.row() for spell in ledger.spells(only_unprotected=True)[-SHOWN_SPELLS:]],
+            "entries_without_stop": self._entries_without_stop,
         }
 
     def _note_protection(self, position: Position, now_ms: int) -> None:

@@ -107,11 +107,11 @@ class Matching:
         state = self._state
         if state.account.mode is not MarginMode.CROSS:
             return
-        while positions := state.open_positions():
-            margin = state.margin()
+        while marked := [state.marked(position) for position in state.open_positions()]:
+            margin = state.account.state(marked, ZERO)
             if margin.equity > margin.maintenance:
                 return
-            worst = min(positions, key=lambda position: state.marked(position).profit)
+            worst = min(marked, key=lambda item: item.profit).position
             self._cancel_all(worst.symbol, now_ms)
             self._liquidate(worst, state.quote(worst.symbol).touch(_closing_side(worst)), now_ms)
 
