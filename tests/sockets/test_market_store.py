@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.sockets.coins import add_coin
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
 from whalestack.db.market_store import BarRow, FollowedCoin, LearnedThresholds, LiquidationRow, MarketStore
@@ -26,16 +27,6 @@ def store(db: Database) -> MarketStore:
 def rows(db: Database, query: str) -> list[Any]:
     with db.begin() as work:
         return [tuple(row) for row in work.session.execute(text(query))]
-
-
-def add_coin(db: Database, symbol: str, *, turnover: float | None = None, status: str = "Trading") -> None:
-    statement = """
-        insert into coins (symbol, base_coin, coinglass_symbol, price_multiplier, tick_size, qty_step,
-            min_order_qty, max_order_qty, max_market_order_qty, min_notional_usd, min_leverage, max_leverage, leverage_step,
-            funding_interval_min, status, turnover_24h_usd, updated_at)
-        values (:symbol, 'A', 'A', 1000, 1, 1, 1, 1, 1, 1, 1, 1, 1, 480, :status, :turnover, now())"""
-    with db.begin() as work:
-        work.session.execute(text(statement), {"symbol": symbol, "status": status, "turnover": turnover})
 
 
 def test_a_tick_keeps_its_millisecond_and_stands_once(store: MarketStore, db: Database) -> None:
@@ -92,7 +83,8 @@ def test_coins_that_trade_are_followed_the_busiest_first(store: MarketStore, db:
 
 def test_learned_thresholds_are_read(store: MarketStore, db: Database) -> None:
     statement = """
-        insert into coin_thresholds (symbol, min_cluster_threshold, avg_cluster_size, oi_change_pct, last_updated)
+        insert into coin_thresholds
+            (symbol, min_cluster_threshold, avg_cluster_size, oi_change_pct, last_updated)
         values ('AIAUSDT', 1, 1, 4.5, now())"""
     with db.begin() as work:
         work.session.execute(text(statement))

@@ -95,7 +95,9 @@ class StreamKeeper:
                 failures = 0 if time.monotonic() - began_s > SHORTEST_LIFE_S else failures + 1
             except LinkLost as error:
                 failures += 1
-                log.warning("stream_lost", stream=self.name, error=str(error), attempt=failures)
+                # Powers of two: a long outage is told, and does not fill the log.
+                if failures & (failures - 1) == 0:
+                    log.warning("stream_lost", stream=self.name, error=str(error), attempt=failures)
             except Exception:  # the last line of defence: the stream must come back
                 failures += 1
                 log.exception("stream_keeper_failed", stream=self.name)
