@@ -76,7 +76,9 @@ class ManagedProcess:
             return False
         if self.restart_at is None:
             self.exit_codes.append(self.popen.returncode if self.popen else -1)
-            self.restart_at = time.monotonic() + RESTART_DELAYS_S[min(self.restarts, len(RESTART_DELAYS_S) - 1)]
+            self.restart_at = (
+                time.monotonic() + RESTART_DELAYS_S[min(self.restarts, len(RESTART_DELAYS_S) - 1)]
+            )
             return True
         if time.monotonic() >= self.restart_at:
             self.restart_at = None

@@ -17,7 +17,13 @@ from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell
 from whalestack.runtime import Runtime, get_runtime
 from whalestack.supervisor.parent import own_pid
-from whalestack.supervisor.plan import STAGE_BEAT, STAGE_SIMULATOR, STAGE_STREAMS, STAGE_WORKERS, process_specs
+from whalestack.supervisor.plan import (
+    STAGE_BEAT,
+    STAGE_SIMULATOR,
+    STAGE_STREAMS,
+    STAGE_WORKERS,
+    process_specs,
+)
 from whalestack.supervisor.supervisor import Supervisor
 
 logger = structlog.get_logger(__name__)
@@ -48,6 +54,7 @@ def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
     supervisor.start(STAGE_SIMULATOR)
     if any(process.spec.stage == STAGE_SIMULATOR for process in supervisor.processes):
         wait_for_simulator(supervisor, runtime.settings)
+    runtime.reconciler.require("the system has just started")
     # Streams and workers know coins only from the table.
     runtime.coin_scanner.refresh()
     for stage in (STAGE_WORKERS, STAGE_STREAMS, STAGE_BEAT):
@@ -70,7 +77,9 @@ def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:
                 return
         except requests.RequestException:
             time.sleep(0.1)
-    raise StopAndTell(f"the simulator did not start; {_last_line(simulator.log_path.read_text())} (log: {simulator.log_path})")
+    raise StopAndTell(
+        f"the simulator did not start; {_last_line(simulator.log_path.read_text())} (log: {simulator.log_path})"
+    )
 
 
 def _last_line(text: str) -> str:
@@ -82,14 +91,18 @@ def _require_schema(settings: Settings) -> None:
     url = settings.database_url.get_secret_value()
     current, head = current_revision(url), head_revision()
     if current != head:
-        raise StopAndTell(f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`")
+        raise StopAndTell(
+            f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`"
+        )
 
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, for as long as the block runs."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:

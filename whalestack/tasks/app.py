@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from typing import Any
 
@@ -9,9 +10,13 @@ from celery import signals
 
 from whalestack.config import get_settings
 from whalestack.logs import configure_logging
+from whalestack.supervisor.parent import end_with_parent
 from whalestack.tasks.factory import make_app
 
 app = make_app(get_settings())
+
+# Workers, beat and Flower all import this module first, and none may outlive its supervisor.
+end_with_parent(get_settings().supervisor_pid)
 
 # The warning is about messages that can carry code; ours are JSON. In Docker nothing is root.
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
@@ -22,3 +27,11 @@ def _own_logging(**_: Any) -> None:
     """Celery leaves logging alone where this signal has a receiver."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
+
+
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _end_between_ticks(sender: Any, **_: Any) -> None:
+    """Celery's own handler closes the schedule's file at once, also in the middle of a tick,
+    which then fails; this one lets the tick end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sender.stop())
