@@ -58,7 +58,7 @@ def played() -> CandleStore:
 
 
 def test_the_past_and_the_played_meet_without_a_gap() -> None:
-    found = played().candles(0, 300, end_ms=T0 + 11 * HOUR_MS, limit=4)
+    found = played().candles(0, 300, end_ms=T0 + 11 * HOUR_MS, limit=3)
     begin = T0 + 10 * HOUR_MS
     assert [begin - 300_000, begin, begin + 300_000] == found.start_ms.tolist()
     assert [100.0, 104.0, 106.0] == found.close.tolist()

@@ -165,7 +165,9 @@ class GrowingMap:
 
     def _catch_up(self) -> Candles:
         """Take the columns that closed since the last request; returns the open candle last."""
-        passed = (self._market.now_ms - self._open_ms) // (self._geometry.column_s * 1000)
+        end_ms = self._market.end_ms
+        now_ms = self._market.now_ms if end_ms is None else min(self._market.now_ms, end_ms - 1)
+        passed = (now_ms - self._open_ms) // (self._geometry.column_s * 1000)
         candles = self._candles(min(passed + 1, self._geometry.columns))
         price = float(candles.close[-1])
         if passed > self._geometry.columns // 2 or not self._comfort[0] <= price <= self._comfort[1]:

@@ -102,11 +102,11 @@ async def serve(
     Raises:
         OSError: the port is taken.
     """
-    runner = web.AppRunner(build_app(world), access_log=None, handle_signals=False)
+    runner = web.AppRunner(build_app(world), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
         listening = socket.create_server((host, port), reuse_port=False, backlog=1024)
-        await web.SockSite(runner, listening, shutdown_timeout=1.0).start()
+        await web.SockSite(runner, listening).start()
         url = f"http://{host}:{listening.getsockname()[1]}"
         log.info(
             "simulator_ready", url=url, coins=len(world.market.symbols), speed=world.settings.clock_speed
