@@ -18,7 +18,9 @@ from whalestack.errors import StopAndTell, WhalestackError
 from whalestack.logs import configure_logging
 from whalestack.runtime import Runtime, get_runtime
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Liquidation heat maps in, protected trades out.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Liquidation heat maps in, protected trades out."
+)
 db_app = typer.Typer(no_args_is_help=True, help="The database schema.")
 app.add_typer(db_app, name="db")
 
@@ -56,13 +58,19 @@ def _rows(query: Select[Any], row: Callable[[Any], Row]) -> list[Row]:
 
 @app.command()
 def demo(
-    market: Annotated[str, typer.Option(help="synthetic, or recorded:FOLDER with candle files.")] = "synthetic",
+    market: Annotated[
+        str, typer.Option(help="synthetic, or recorded:FOLDER with candle files.")
+    ] = "synthetic",
     seconds: Annotated[float | None, typer.Option(min=5, help="End by itself after this long.")] = None,
     speed: Annotated[float | None, typer.Option(min=1, max=600, help="Market seconds in one second.")] = None,
-    start: Annotated[datetime | None, typer.Option(help="Market time at the start, UTC (recorded markets).")] = None,
+    start: Annotated[
+        datetime | None, typer.Option(help="Market time at the start, UTC (recorded markets).")
+    ] = None,
     coins: Annotated[int | None, typer.Option(min=2, max=600, help="How many coins of the market.")] = None,
     as_json: AsJson = False,
-    run_dir: Annotated[Path, typer.Option(help="Where servers keep data and processes their logs.")] = Path(".run"),
+    run_dir: Annotated[Path, typer.Option(help="Where servers keep data and processes their logs.")] = Path(
+        ".run"
+    ),
 ) -> None:
     """Run everything on embedded parts and the simulator, and show it live."""
     from whalestack.demo.choices import choose
@@ -92,7 +100,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def refresh(symbols: Annotated[list[str], typer.Argument(help="Such as SOLUSDT.")], as_json: AsJson = False) -> None:
+def refresh(
+    symbols: Annotated[list[str], typer.Argument(help="Such as SOLUSDT.")], as_json: AsJson = False
+) -> None:
     """Fetch every heat map of these coins now."""
     runtime = _runtime()
     reports = [runtime.heatmap_scanner.refetch(symbol.upper(), "asked for") for symbol in symbols]
@@ -120,7 +130,9 @@ def rank(limit: Limit = 10, dropped: bool = False, as_json: AsJson = False) -> N
             lambda r: {"symbol": r.symbol, "dropped_reason": r.dropped_reason},
         )
     else:
-        rows = _rows(query.where(CoinRanking.rank.is_not(None)).order_by(CoinRanking.rank).limit(limit), _ranking_row)
+        rows = _rows(
+            query.where(CoinRanking.rank.is_not(None)).order_by(CoinRanking.rank).limit(limit), _ranking_row
+        )
     show(rows, as_json=as_json, empty="no ranking yet: wait for a refresh")
 
 
@@ -247,5 +259,3 @@ def db_upgrade() -> None:
 
     upgrade(_settings().database_url.get_secret_value())
     typer.echo("the schema is current")
-
-

@@ -65,7 +65,9 @@ def _database(runtime: Runtime) -> str:
         raise WhalestackError(f"the schema is at {current or 'nothing'}: run `whalestack db upgrade`")
     with runtime.db.engine.connect() as connection:
         version = connection.scalar(text("show server_version"))
-        timescale = connection.scalar(text("select extversion from pg_extension where extname = 'timescaledb'"))
+        timescale = connection.scalar(
+            text("select extversion from pg_extension where extname = 'timescaledb'")
+        )
     return f"PostgreSQL {version}, schema {current}, TimescaleDB {timescale or 'not installed'}"
 
 
@@ -93,7 +95,9 @@ def _skew(runtime: Runtime) -> str:
     after = time.time_ns() // 1_000_000
     skew_ms = server_ms - (before + after) // 2
     if abs(skew_ms) > runtime.settings.clock_skew_limit_ms:
-        raise WhalestackError(f"this clock is {-skew_ms} ms ahead of Bybit's: set it by NTP; trading is off until then")
+        raise WhalestackError(
+            f"this clock is {-skew_ms} ms ahead of Bybit's: set it by NTP; trading is off until then"
+        )
     return f"{skew_ms} ms to Bybit, answer in {after - before} ms"
 
 
@@ -121,5 +125,3 @@ def _x(settings: Settings) -> str:
     if not settings.x_access_token.get_secret_value():
         return "off: X_ACCESS_TOKEN is empty"
     return f"set, {settings.x_posts_per_day} posts a day (not called: every call to X costs)"
-
-

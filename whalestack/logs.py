@@ -12,7 +12,14 @@ import structlog
 
 # A key in a URL (the CoinGlass socket, the Telegram bot path) must not reach a log file.
 _SECRET_IN_URL = re.compile(r"(cg-api-key=|/bot)[^\s/&'\"]+")
-_NOISY = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "pybit": logging.WARNING, "websocket": logging.CRITICAL}
+# Received is said of every task before succeeded is; one line a task is enough.
+_NOISY = {
+    "celery.worker.strategy": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "pybit": logging.WARNING,
+    "websocket": logging.CRITICAL,
+}
 
 
 def _hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -42,9 +49,7 @@ def configure_logging(level: str = "INFO", style: str = "console") -> None:
         else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     )
     # The console renderer writes exceptions itself; JSON needs them as text before it.
-    tail: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info] if style == "json" else []
-    )
+    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if style == "json" else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

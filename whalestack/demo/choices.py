@@ -45,7 +45,11 @@ def choose(market: str, *, speed: float | None, start: datetime | None, coins: i
     kind, _, folder = market.partition(":")
     if kind == "synthetic":
         return Choice(
-            "synthetic", (), coins or SYNTHETIC_COINS, speed or SYNTHETIC_SPEED, _utc(start) or datetime.now(UTC)
+            "synthetic",
+            (),
+            coins or SYNTHETIC_COINS,
+            speed or SYNTHETIC_SPEED,
+            _utc(start) or datetime.now(UTC),
         )
     if kind == "recorded":
         return _recorded(Path(folder), speed, _utc(start), coins)
@@ -75,7 +79,9 @@ def _daily_range_pct(path: Path) -> float:
     """Mean high-low range of the file's candles in per cent: how lively the coin is."""
     with path.open(newline="") as lines:
         ranges = [
-            (float(row["high"]) / float(row["low"]) - 1) * 100 for row in csv.DictReader(lines) if float(row["low"]) > 0
+            (float(row["high"]) / float(row["low"]) - 1) * 100
+            for row in csv.DictReader(lines)
+            if float(row["low"]) > 0
         ]
     return sum(ranges) / len(ranges) if ranges else 0.0
 

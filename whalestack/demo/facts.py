@@ -84,7 +84,7 @@ def count_stages(session: Session) -> dict[str, Any]:
     fetched = select(func.coalesce(func.sum(RefreshRound.maps_stored + RefreshRound.maps_unchanged), 0))
     return {
         "coins": count(Coin, Coin.skipped_reason.is_(None)),
-        "refresh_rounds": count(RefreshRound, RefreshRound.status == "done"),
+        "refresh_rounds": count(RefreshRound, RefreshRound.status == "finished"),
         "heatmaps_fetched": session.scalar(fetched),
         "snapshots_stored": count(LiquidationSnapshot),
         "clusters": count(LiquidationCluster),

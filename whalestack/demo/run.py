@@ -36,6 +36,7 @@ from whalestack.supervisor.up import start_stages, stop_event
 logger = structlog.get_logger(__name__)
 
 FLOWER_PORT = 5555
+COINGLASS_CALLS_PER_MARKET_MIN = 1200
 DATABASE = "whalestack_demo"
 REDRAW_S = 0.5
 # While the screen is not a terminal, a line now and then shows that it lives.
@@ -77,7 +78,9 @@ def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: P
             console.print("ending every process ...")
         runtime.close()
     print(json.dumps(report), flush=True)  # noqa: T201 - the closing line is the command's output
-    harmless = not any(report[name] for name in ("duplicated_orders", "unprotected_position_seconds", "errors"))
+    harmless = not any(
+        report[name] for name in ("duplicated_orders", "unprotected_position_seconds", "errors")
+    )
     return 0 if harmless else 1
 
 
@@ -92,6 +95,9 @@ def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Set
         "CLOCK_SPEED": str(choice.speed),
         "CLOCK_REAL_ORIGIN_MS": str(time.time_ns() // 1_000_000),
         "CLOCK_MARKET_ORIGIN_MS": str(to_ms(choice.start)),
+        # The plan's calls are per minute of the market that is played.
+        "COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
+        "SIMULATOR_COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
         "SIMULATOR_MARKET": choice.market,
         "SIMULATOR_SYMBOLS": ",".join(choice.symbols),
         "SIMULATOR_COINS": str(choice.coins),

@@ -84,7 +84,10 @@ def _movers(facts: Facts) -> RenderableType:
     table = _table("movers", "time", "coin", "1 min", "5 min")
     for row in facts.movers:
         table.add_row(
-            f"{row.detected_at:%H:%M}", row.symbol, _percent(row.price_1min_change), _percent(row.price_5min_change)
+            f"{row.detected_at:%H:%M}",
+            row.symbol,
+            _percent(row.price_1min_change),
+            _percent(row.price_5min_change),
         )
     return table
 
@@ -103,7 +106,12 @@ def _signals(facts: Facts) -> RenderableType:
     table = _table("signals and what became of them", "time", "coin", "direction", "agent", "plan", "why")
     for plan in facts.plans:
         table.add_row(
-            f"{plan.created_at:%H:%M}", plan.symbol, _direction(plan.direction), plan.agent_name, plan.status, _why(plan)
+            f"{plan.created_at:%H:%M}",
+            plan.symbol,
+            _direction(plan.direction),
+            plan.agent_name,
+            plan.status,
+            _why(plan),
         )
     return table
 
@@ -113,7 +121,9 @@ def _why(plan: TradePlan) -> str:
         return "; ".join(str(r.get("text", r)) if isinstance(r, dict) else str(r) for r in plan.reasons)[:90]
     if plan.take_profit is None:
         return ""
-    return f"limit {plan.limit_price:f} stop {plan.stop_loss:f} target {plan.take_profit:f}".replace("0000000", "")
+    return f"limit {plan.limit_price:f} stop {plan.stop_loss:f} target {plan.take_profit:f}".replace(
+        "0000000", ""
+    )
 
 
 def _trades(facts: Facts) -> RenderableType:
