@@ -103,6 +103,9 @@ _AGES = text(
     """
 )
 
+# Nothing, where it is stored: the server refuses a number too small for a REAL.
+_SMALLEST_REAL = 1e-37
+
 # array_send: dimensions, flags, element type, length, lower bound; then length and float of each element.
 _ARRAY_HEADER_BYTES = 20
 _ARRAY_ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
@@ -146,7 +149,7 @@ _SNAPSHOT_COLUMNS = (
 
 
 def _snapshot_row(each: FetchedMap) -> tuple[object, ...]:
-    held = each.level_map.values > 0
+    held = each.level_map.values > _SMALLEST_REAL
     prices = _real_array(each.level_map.prices[held], digits=7)
     values = _real_array(each.level_map.values[held], digits=6)
     digest = hashlib.blake2b(f"{prices}{values}".encode(), digest_size=8).hexdigest()

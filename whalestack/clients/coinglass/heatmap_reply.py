@@ -22,6 +22,10 @@ MAX_MISSING_COLUMNS = 1
 # Later than any moment in seconds, earlier than any recent one in milliseconds.
 _SECONDS_END = 100_000_000_000
 _LAST_MS = 4_102_444_800_000  # the year 2100: later than any moment that can be meant
+# Wider than any market; a figure outside would not fit the database, and one such figure
+# must not cost the other maps that are stored with it.
+_PRICES = (1e-20, 1e20)
+_MOST_USD = 1e18
 
 
 class _Map(msgspec.Struct):
@@ -111,8 +115,8 @@ def _levels(raw: msgspec.Raw, what: str) -> Floats:
         raise CoinglassNoMap(f"{what}: CoinGlass has no such map (y_axis is empty)")
     levels = np.array(numbers, dtype=np.float64)
     # NaN (from null) fails the comparison as well.
-    if not (levels.min() > 0 and np.isfinite(levels).all()):
-        raise CoinglassBadReply(f"{what}: y_axis holds a price that is not above zero")
+    if not (levels.min() >= _PRICES[0] and levels.max() <= _PRICES[1]):
+        raise CoinglassBadReply(f"{what}: y_axis holds a price that is not above zero, or that is none")
     return levels
 
 
@@ -129,7 +133,7 @@ def _candles(raw: msgspec.Raw, what: str) -> tuple[Ints, float]:
     times, price = table[:, 0], float(table[-1, 4])
     if not (np.diff(times).min(initial=1.0) > 0 and times[0] > 0 and times[-1] < _LAST_MS):
         raise CoinglassBadReply(f"{what}: price_candlesticks are not in the order of time")
-    if not 0 < price < np.inf:
+    if not _PRICES[0] <= price <= _PRICES[1]:
         raise CoinglassBadReply(f"{what}: the last candle has no price")
     return _as_ms(times), price
 
@@ -223,8 +227,8 @@ def _check_cells(columns: Ints, rows: Ints, values: Floats, n_levels: int, n_col
         raise CoinglassBadReply(f"{what}: a cell lies on level {rows.max()}, there are {n_levels}")
     if newest < n_columns - 1 - MAX_MISSING_COLUMNS:
         raise CoinglassBadReply(f"{what}: columns stop short at {newest + 1} of {n_columns}")
-    if not (values.min() >= 0 and np.isfinite(values).all()):
-        raise CoinglassBadReply(f"{what}: a cell's value is negative or not a number")
+    if not (values.min() >= 0 and values.max() <= _MOST_USD):
+        raise CoinglassBadReply(f"{what}: a cell's value is negative, or no sum of money")
 
 
 def _ascending(y_axis: Floats) -> Ints | None:

@@ -1,0 +1,231 @@
+"""What is stored comes back, and clusters are followed from map to map."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from tests.scanners.heatmap_parts import add_coins
+from whalestack.clock import ManualClock
+from whalestack.db.cluster_store import learn_cluster_sizes, standing_clusters
+from whalestack.db.engine import Database
+from whalestack.db.heatmap_rows import FetchedMap
+from whalestack.db.heatmap_store import StoreCounts, latest_maps, map_ages, store_maps
+from whalestack.db.models import CoinThreshold, LiquidationCluster, LiquidationSnapshot
+from whalestack.math.clusters import Cluster
+from whalestack.math.heatmap import LevelMap
+
+SYMBOL = "EVAAUSDT"
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def a_map(
+    at: datetime,
+    *clusters: Cluster,
+    timeframe: str = "7d",
+    prices: tuple[float, ...] = (96.0, 98.0, 102.0, 104.0),
+    values: tuple[float, ...] = (5.0, 0.0, 7.0, 9.0),
+    symbol: str = SYMBOL,
+) -> FetchedMap:
+    level_map = LevelMap(
+        timeframe, 100.0, np.array(prices), np.array(values), map_time_ms=round(at.timestamp() * 1000)
+    )
+    return FetchedMap(symbol, level_map, clusters, at, at, "coinglass:model2")
+
+
+def above(low: float, high: float, usd: float = 1000.0, timeframe: str = "7d") -> Cluster:
+    return Cluster(timeframe, "short", low, high, (low + high) / 2, usd, low - 100.0)
+
+
+def store(db: Database, *maps: FetchedMap) -> StoreCounts:
+    with db.begin() as work:
+        return store_maps(work.session, maps)
+
+
+def clusters(db: Database) -> list[LiquidationCluster]:
+    with db.begin() as work:
+        return list(work.session.scalars(select(LiquidationCluster).order_by(LiquidationCluster.id)))
+
+
+@pytest.fixture
+def now(db: Database, clock: ManualClock) -> datetime:
+    add_coins(db, clock.now(), SYMBOL)
+    return clock.now()
+
+
+def test_a_map_comes_back_as_it_was_stored(db: Database, now: datetime) -> None:
+    """Levels without value are left out; the rest keeps price, value, times and mark."""
+    store(db, a_map(now))
+    with db.begin() as work:
+        (found,) = latest_maps(work.session, since=LONG_AGO)
+    assert [96.0, 102.0, 104.0] == found.level_map.prices.tolist()
+    assert [5.0, 7.0, 9.0] == found.level_map.values.tolist()
+    assert (SYMBOL, "7d", now, 100.0) == (
+        found.symbol,
+        found.level_map.timeframe,
+        found.fetched_at,
+        found.level_map.price,
+    )
+    assert not found.level_map.derived
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(levels=st.dictionaries(st.floats(1e-20, 1e20), st.floats(0, 1e18), min_size=1, max_size=50))
+def test_any_map_keeps_five_significant_digits(db: Database, levels: dict[float, float]) -> None:
+    """From the price of a thousand millionths to that of an index, from nothing to all the money there is."""
+    at = datetime(2025, 10, 19, tzinfo=UTC)
+    prices = tuple(sorted(levels))
+    with db.begin() as work:
+        fetched = a_map(at, prices=prices, values=tuple(levels[price] for price in prices), symbol="ONE")
+        store_maps(work.session, [fetched])
+        row = work.session.execute(
+            select(LiquidationSnapshot.prices, LiquidationSnapshot.values).where(
+                LiquidationSnapshot.symbol == "ONE"
+            )
+        ).one()
+        work.session.rollback()
+    held = [price for price in prices if levels[price] > 1e-37]
+    assert pytest.approx(held, rel=1e-5) == row.prices
+    assert pytest.approx([levels[price] for price in held], rel=1e-5) == row.values
+
+
+def test_a_map_of_nothing_is_stored(db: Database, now: datetime) -> None:
+    """A derived map may be empty: nothing came in the last 14 days."""
+    store(db, a_map(now, values=(0.0, 0.0, 0.0, 0.0)))
+    with db.begin() as work:
+        (found,) = latest_maps(work.session, since=LONG_AGO)
+    assert 0 == found.level_map.values.size
+
+
+def test_only_the_latest_map_counts_and_not_too_old_a_one(db: Database, now: datetime) -> None:
+    """Two of the 7d range and an old one of the 30d range."""
+    store(db, a_map(now - timedelta(days=2), timeframe="30d"), a_map(now - timedelta(seconds=300)))
+    store(db, a_map(now, values=(1.0, 1.0, 1.0, 1.0)))
+    with db.begin() as work:
+        (found,) = latest_maps(work.session, since=now - timedelta(days=1))
+        assert [] == latest_maps(work.session, since=LONG_AGO, symbol="OTHERUSDT")
+    assert (now, 4.0) == (found.fetched_at, found.level_map.values.sum())
+
+
+def test_an_unchanged_map_is_counted_as_such(db: Database, now: datetime) -> None:
+    """The same levels and values five minutes later; it is stored, so that its age is true."""
+    assert 0 == store(db, a_map(now)).unchanged
+    later = store(db, a_map(now + timedelta(seconds=300)))
+    assert (1, 1) == (later.stored, later.unchanged)
+
+
+def test_ages_name_what_was_never_fetched(db: Database, now: datetime) -> None:
+    """Nine ranges, one of them fetched."""
+    store(db, a_map(now))
+    with db.begin() as work:
+        ages = {age.timeframe: age.fetched_at for age in map_ages(work.session)}
+    assert 9 == len(ages)
+    assert (now, None) == (ages["7d"], ages["1y"])
+
+
+def test_a_cluster_seen_again_is_the_same_cluster(db: Database, now: datetime) -> None:
+    """Its band stays as detected, its value and last sight follow."""
+    store(db, a_map(now, above(102.0, 104.0, 1000.0)))
+    later = now + timedelta(seconds=300)
+    counts = store(db, a_map(later, above(102.5, 104.5, 1500.0)))
+    (row,) = clusters(db)
+    assert (0, 1) == (counts.clusters_new, counts.clusters_seen)
+    assert (102.0, 104.0, 1500.0) == (row.price_low, row.price_high, row.leverage)
+    assert (now, later) == (row.detected_at, row.last_seen_at)
+    assert now + timedelta(days=7) == row.horizon_at
+
+
+def test_a_cluster_elsewhere_is_another_one(db: Database, now: datetime) -> None:
+    """Its centre lies outside of the band, also where the bands touch."""
+    store(db, a_map(now, above(102.0, 104.0)))
+    counts = store(db, a_map(now + timedelta(seconds=300), above(104.0, 114.0)))
+    assert 1 == counts.clusters_new
+
+
+def test_sides_ranges_and_coins_are_kept_apart(db: Database, now: datetime) -> None:
+    """The same band on another side, range or coin is another cluster."""
+    add_coins(db, now, "COAIUSDT")
+    store(db, a_map(now, above(102.0, 104.0)))
+    below = Cluster("7d", "long", 102.0, 104.0, 103.0, 1.0, 1.0)
+    counts = store(
+        db,
+        a_map(now + timedelta(seconds=1), below),
+        a_map(now + timedelta(seconds=1), above(102.0, 104.0, timeframe="30d"), timeframe="30d"),
+        a_map(now + timedelta(seconds=1), above(102.0, 104.0), symbol="COAIUSDT"),
+    )
+    assert 3 == counts.clusters_new
+
+
+def test_two_clusters_in_one_band_are_parts_of_it(db: Database, now: datetime) -> None:
+    """A band that was one and is two now holds what both hold."""
+    store(db, a_map(now, above(102.0, 106.0, 1000.0)))
+    later = now + timedelta(seconds=300)
+    store(db, a_map(later, above(102.0, 103.0, 300.0), above(104.0, 106.0, 500.0)))
+    (row,) = clusters(db)
+    assert 800.0 == row.leverage
+
+
+def test_a_decided_cluster_is_not_revived(db: Database, now: datetime) -> None:
+    """Once hit, what stands there later is new."""
+    store(db, a_map(now, above(102.0, 104.0)))
+    with db.begin() as work:
+        work.session.execute(LiquidationCluster.__table__.update().values(hit_target=True))
+    assert 1 == store(db, a_map(now + timedelta(seconds=300), above(102.0, 104.0))).clusters_new
+
+
+def test_only_what_the_latest_map_shows_stands(db: Database, now: datetime) -> None:
+    """A cluster that is gone from its map stands no more, though it is not judged yet."""
+    store(db, a_map(now, above(102.0, 103.0), above(110.0, 111.0)))
+    store(db, a_map(now + timedelta(seconds=300), above(110.0, 111.0)))
+    with db.begin() as work:
+        found = standing_clusters(work.session, latest_maps(work.session, since=LONG_AGO))
+    assert [110.0] == [each.price_low for each in found]
+
+
+def test_nothing_is_stored_of_nothing(db: Database) -> None:
+    """An empty batch."""
+    assert StoreCounts() == store(db)
+    with db.begin() as work:
+        assert [] == standing_clusters(work.session, [])
+
+
+def sizes(db: Database) -> dict[str, tuple[float, float, int]]:
+    with db.begin() as work:
+        return {
+            row.symbol: (row.avg_cluster_size, row.min_cluster_threshold, row.cluster_observations)
+            for row in work.session.scalars(select(CoinThreshold))
+        }
+
+
+def test_the_typical_size_is_the_mean_of_what_was_seen(db: Database, now: datetime) -> None:
+    """100, 200 and 600 USD have a mean of 300; 5 % of it is noise."""
+    for seen in (100.0, 200.0, 600.0):
+        with db.begin() as work:
+            learn_cluster_sizes(work.session, {SYMBOL: seen}, now)
+    assert {SYMBOL: (pytest.approx(300.0), pytest.approx(15.0), 3)} == sizes(db)
+
+
+def test_a_seed_gives_way_to_the_first_thing_seen(db: Database, now: datetime) -> None:
+    """The owner's 10M for small coins is no observation; the rest of the row stays."""
+    with db.begin() as work:
+        work.session.add(
+            CoinThreshold(
+                symbol=SYMBOL,
+                min_cluster_threshold=1e6,
+                avg_cluster_size=1e7,
+                oi_change_pct=4.0,
+                last_updated=now,
+            )
+        )
+    with db.begin() as work:
+        learn_cluster_sizes(work.session, {SYMBOL: 500.0}, now + timedelta(days=1))
+    assert {SYMBOL: (500.0, 25.0, 1)} == sizes(db)
+    with db.begin() as work:
+        row = work.session.get(CoinThreshold, SYMBOL)
+        assert row is not None
+        assert (4.0, now) == (row.oi_change_pct, row.last_updated)
