@@ -25,6 +25,8 @@ log = structlog.get_logger()
 COINS_PER_RUN = 25
 # A coin with too little past is looked at again after an hour, not only after a day.
 RETRY_AFTER_S = 3600
+# Windows of five minutes that begin a minute apart are one observation five times over.
+MINUTES_PER_OBSERVATION = 5
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,13 @@ class ThresholdScanner:
     def _store(
         self, session: Session, symbols: Sequence[str], frame: MarketFrame, now: datetime
     ) -> dict[str, int]:
-        """Write what was learned of each coin; returns the minutes it rests on."""
+        """Write what was learned of each coin; returns the observations it rests on."""
         histories = histories_of(frame)
         counts: dict[str, int] = {}
         for symbol in symbols:
             history = histories.get(symbol)
-            counts[symbol] = 0 if history is None else int(np.isfinite(history.price_change_5m_pct).sum())
+            minutes = 0 if history is None else int(np.isfinite(history.price_change_5m_pct).sum())
+            counts[symbol] = minutes // MINUTES_PER_OBSERVATION
             session.execute(
                 update(CoinThreshold)
                 .where(CoinThreshold.symbol == symbol)
@@ -163,7 +166,7 @@ class ThresholdScanner:
                 history,
                 floors=floors_of(self._settings),
                 quantile=self._settings.trigger_quantile,
-                min_observations=self._settings.trigger_min_observations,
+                min_observations=self._settings.trigger_min_observations * MINUTES_PER_OBSERVATION,
             )
         )
 
