@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import redis
-from tests.agents.world import World
 
+from tests.agents.world import World
+from tests.databases import Server
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
-from whalestack.db.engine import Database
+from whalestack.db.engine import Database, make_engine
 from whalestack.dispatch import RecordingDispatcher
 
 
@@ -25,3 +27,28 @@ def world(
     """A trading system with nothing in it yet."""
     with redis.Redis.from_url(redis_state_url) as client:
         yield World(db=db, dispatcher=dispatcher, settings=settings, clock=clock, client=client)
+
+
+@pytest.fixture
+def fresh_world(
+    database_server: Server, settings: Settings, redis_state_url: str
+) -> Iterator[Callable[[], World]]:
+    """Makes worlds that know nothing of each other: one for each example of a property."""
+    with ExitStack() as worlds, redis.Redis.from_url(redis_state_url) as client:
+
+        def make() -> World:
+            worlds.pop_all().close()
+            client.flushdb()
+            url = worlds.enter_context(database_server.fresh_database())
+            engine = make_engine(url, application_name="whalestack-tests")
+            worlds.callback(engine.dispose)
+            dispatcher = RecordingDispatcher()
+            return World(
+                db=Database(engine, dispatcher),
+                dispatcher=dispatcher,
+                settings=settings,
+                clock=ManualClock(),
+                client=client,
+            )
+
+        yield make

@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.agents.world import SYMBOL, World
-
 from whalestack.clients.bybit.types import Side
 
 

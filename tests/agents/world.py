@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 from sqlalchemy import select
-from tests.agents.fake_exchange import FakeExchange
 
+from tests.agents.fake_exchange import FakeExchange
 from whalestack.agents.trading import TradingAgents, build_trading
 from whalestack.clients.bybit.types import Execution, OrderState
 from whalestack.clock import ManualClock, to_ms
@@ -126,6 +126,18 @@ class World:
                         horizon_at=seen_at + timedelta(days=7),
                     )
                 )
+
+    def add_maps_again(self) -> None:
+        """The next refresh: the same clusters, seen now."""
+        now = self.clock.now()
+        with self.db.begin() as work:
+            for cluster in work.session.scalars(select(LiquidationCluster)):
+                cluster.last_seen_at = now
+            work.session.add(
+                LiquidationSnapshot(
+                    symbol=SYMBOL, timeframe="7d", fetched_at=now, price=100, prices=[], values=[], source="t"
+                )
+            )
 
     def add_cluster(self, side: str, low: float, high: float, timeframe: str = "7d", **changes: Any) -> int:
         """One more cluster that stands in the latest map of its range."""
