@@ -128,6 +128,15 @@ def test_an_equal_order_after_the_first_is_gone_is_a_new_trade(between: str) -> 
     assert 0 == desk.stats()["duplicated_orders"]
 
 
+def test_an_entry_on_top_of_another_occasion_is_counted_as_stacked() -> None:
+    desk = Desk()
+    desk.order("Buy", 1, 98, stop=95, link_id="a_1_x_e0")
+    desk.order("Buy", 1, 97, stop=95, link_id="a_1_x_e1")
+    assert 0 == desk.stats()["stacked_entries"]
+    desk.order("Buy", 1, 97, stop=94, link_id="a_2_y_e0")
+    assert (1, 0) == (desk.stats()["stacked_entries"], desk.stats()["duplicated_orders"])
+
+
 def test_entries_that_come_without_a_stop_are_counted() -> None:
     desk = Desk()
     desk.order("Buy", 1, 98, stop=95)

@@ -5,17 +5,19 @@ exchange):
 
 * the same order_link_id accepted more than once. The order book refuses that; this count is taken
   from the record of acceptances, so it would show if the refusal broke;
-* twins: orders of one owner in the same symbol, with the same side, quantity and price and with
+* twins: orders of one owner in the same symbol, alike in side, quantity, price, stop and target, with
   different ids (or none), accepted within `TWIN_WINDOW_MS` of real time, while the first still waits
   or what it filled is still held. That is what a resend under a fresh id looks like. A ladder's rungs
   differ in price, two agents differ in owner, and an entry after a close is a new trade.
+
+Beside them, as a hint and not as a verdict: stacked entries, orders of one owner in a symbol where an
+entry of his for another occasion still waits or is held.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from decimal import Decimal
 
 from whalestack.simulator.exchange.order import Order
 
@@ -50,7 +52,8 @@ class DuplicateWatch:
         self.by_link_id: Counter[str] = Counter()
         self.entries_by_intent: Counter[str] = Counter()
         self.twins: list[Twins] = []
-        self._recent: defaultdict[tuple[str, ...], list[tuple[int, Order]]] = defaultdict(list)
+        self.stacked_entries = 0
+        self._entries: defaultdict[str, list[tuple[int, Order]]] = defaultdict(list)
 
     def accepted(self, order: Order, real_ms: int) -> None:
         """Count an order that the exchange took, at a real moment in ms."""
@@ -60,7 +63,9 @@ class DuplicateWatch:
             return
         if order.link_id:
             self.entries_by_intent[intent_of(order.link_id)] += 1
-        self._look_for_twin(order, real_ms)
+        alive = [entry for entry in self._entries[order.symbol] if _is_alive(entry[1])]
+        self._judge(order, [(ms, other) for ms, other in alive if other.order_id != order.order_id], real_ms)
+        self._entries[order.symbol] = [*alive, (real_ms, order)]
 
     @property
     def same_id_twice(self) -> int:
@@ -74,31 +79,34 @@ class DuplicateWatch:
 
     def position_closed(self, symbol: str) -> None:
         """Nothing that filled in this symbol is held any more; only waiting orders can have twins."""
-        for key in [key for key in self._recent if key[0] == symbol]:
-            self._recent[key] = [entry for entry in self._recent[key] if entry[1].is_open]
+        self._entries[symbol] = [entry for entry in self._entries[symbol] if entry[1].is_open]
 
-    def _look_for_twin(self, order: Order, real_ms: int) -> None:
-        key = (order.symbol, order.side, _plain(order.spec.qty), _plain(order.spec.price))
-        recent = [entry for entry in self._recent[key] if _counts(*entry, real_ms)]
-        for _, other in recent:
-            if _same_owner(other.link_id, order.link_id) and other.link_id != order.link_id:
-                twins = (other.order_id, other.link_id, order.order_id, order.link_id)
-                self.twins.append(Twins(order.symbol, *twins))
-                break
-            if not order.link_id and not other.link_id:
-                self.twins.append(Twins(order.symbol, other.order_id, "", order.order_id, ""))
-                break
-        self._recent[key] = [*recent, (real_ms, order)]
+    def _judge(self, order: Order, alive: list[tuple[int, Order]], real_ms: int) -> None:
+        mates = [(ms, other) for ms, other in alive if _same_owner(other.link_id, order.link_id)]
+        occasions = {intent_of(other.link_id) for _, other in mates} - {intent_of(order.link_id)}
+        self.stacked_entries += bool(occasions)
+        for accepted_ms, other in mates:
+            if real_ms - accepted_ms <= TWIN_WINDOW_MS and _alike(other, order):
+                ids = (other.order_id, other.link_id, order.order_id, order.link_id)
+                self.twins.append(Twins(order.symbol, *ids))
+                return
 
 
-def _counts(accepted_ms: int, order: Order, real_ms: int) -> bool:
-    """Whether an earlier order is recent, and still waits or has filled."""
-    return real_ms - accepted_ms <= TWIN_WINDOW_MS and (order.is_open or bool(order.filled_qty))
+def _is_alive(order: Order) -> bool:
+    """Whether an entry still waits or has filled; what filled and was closed has been forgotten."""
+    return order.is_open or bool(order.filled_qty)
 
 
 def _same_owner(one: str, other: str) -> bool:
     return not one or not other or owner_of(one) == owner_of(other)
 
 
-def _plain(value: Decimal | None) -> str:
-    return "" if value is None else format(value.normalize(), "f")
+def _alike(one: Order, other: Order) -> bool:
+    """Two different orders that ask for the same; two of one id are counted as such."""
+    if one.link_id and one.link_id == other.link_id:
+        return False
+    parts = [
+        (order.side, order.spec.qty, order.spec.price, order.protection, order.spec.trigger_price)
+        for order in (one, other)
+    ]
+    return parts[0] == parts[1]

@@ -188,6 +188,7 @@ class EventLog:
             "duplicated_orders": watch.duplicated_orders,
             "same_link_id_accepted_twice": watch.same_id_twice,
             "twins": [vars(twins) for twins in watch.twins],
+            "stacked_entries": watch.stacked_entries,
             "accepted_by_link_id": dict(watch.by_link_id),
             "entries_by_intent": dict(watch.entries_by_intent),
             "fills": self.counts[Kind.FILL.value],
