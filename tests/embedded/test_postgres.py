@@ -118,10 +118,27 @@ def test_a_folder_closed_to_the_account_is_replaced_by_the_same_one_each_time(tm
     assert 0o700 == stat.S_IMODE(closed.stat().st_mode)
 
 
-def test_a_lock_is_waited_for_while_its_holder_is_ending(tmp_path: Path) -> None:
-    held = process.hold_lock(tmp_path / "lock", wait_s=0)
-    with pytest.raises(StopAndTell, match="in use"):
-        process.hold_lock(tmp_path / "lock", wait_s=0.05)
+def test_a_lock_is_free_again_when_its_holder_has_ended(tmp_path: Path) -> None:
+    with (
+        process.holding_lock(tmp_path / "lock", wait_s=0),
+        pytest.raises(StopAndTell, match="in use"),
+        process.holding_lock(tmp_path / "lock", wait_s=0.05),
+    ):
+        pass
 
-    process.os.close(held)
-    process.os.close(process.hold_lock(tmp_path / "lock", wait_s=0))
+    with process.holding_lock(tmp_path / "lock", wait_s=0):
+        pass
+
+
+def test_a_start_that_failed_can_be_tried_again(server: EmbeddedPostgres) -> None:
+    server.stop()
+    configuration = server.data / "postgresql.conf"
+    good = configuration.read_text()
+    configuration.write_text("no_such_option = 1\n")
+    with pytest.raises(StopAndTell):
+        server.start()
+
+    configuration.write_text(good)
+    server.start()
+
+    assert 1 == scalar(server.url(), "select 1")

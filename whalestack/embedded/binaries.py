@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,15 +69,25 @@ def _copy_once(source: Path, target: Path) -> None:
     """Copy a tree unless it is there with the same size; never shown half-copied."""
     if not source.exists() or (target.exists() and _bytes_in(target) == _bytes_in(source)):
         return
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.copytree(source, partial, symlinks=True)
     for path in (partial, *partial.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    _put_in_place(partial, target)
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Rename a finished copy; where another process was first, its copy stays."""
+    if target.exists() and _bytes_in(target) != _bytes_in(partial):  # of an older wheel
+        shutil.rmtree(target)
+    try:
+        partial.rename(target)
+    except OSError:
+        shutil.rmtree(partial)
+        if not target.exists():
+            raise
 
 
 def _bytes_in(tree: Path) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from whalestack.embedded.account import private_directory, server_account
 from whalestack.embedded.binaries import POSTGRES_MAJOR, postgres_programs
-from whalestack.embedded.process import KeptProcess, hold_lock
+from whalestack.embedded.process import KeptProcess, holding_lock
 from whalestack.errors import StopAndTell, TryAgain
 
 USER = "whalestack"
@@ -100,23 +100,16 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Make the data folder if need be, start, wait until it answers, make our database."""
-        lock = hold_lock(self.directory / "lock", wait_s=STOP_GRACE_S)
-        programs = postgres_programs(self._account)
-        self._prepare(programs)
-        self._choose_sockets()
-        self._process = KeptProcess(
-            "PostgreSQL",
-            [str(programs / "postgres"), "-D", str(self.data), *self._options()],
-            account=self._account,
-            log=self.directory / "postgres.log",
-            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
-            grace_s=STOP_GRACE_S,
-            lock=lock,
-        )
+        with holding_lock(self.directory / "lock", wait_s=STOP_GRACE_S) as lock:
+            programs = postgres_programs(self._account)
+            self._prepare(programs)
+            self._choose_sockets()
+            self._process = self._launch(programs, lock)
         try:
             self._process.wait_until(self._answers, timeout_s=START_TIMEOUT_S)
-        except TryAgain as ended:
-            raise StopAndTell(str(ended)) from None
+        except (TryAgain, StopAndTell) as error:
+            self.stop()
+            raise StopAndTell(str(error)) from None
         self.create_database(USER)
 
     def stop(self) -> None:
@@ -189,6 +182,17 @@ class EmbeddedPostgres:
         if not self._durable:
             options |= THROWAWAY
         return [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+
+    def _launch(self, programs: Path, lock: int) -> KeptProcess:
+        return KeptProcess(
+            "PostgreSQL",
+            [str(programs / "postgres"), "-D", str(self.data), *self._options()],
+            account=self._account,
+            log=self.directory / "postgres.log",
+            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+            grace_s=STOP_GRACE_S,
+            lock=lock,
+        )
 
     def _answers(self) -> bool:
         engine = create_engine(self.url("postgres"), poolclass=NullPool)

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from whalestack.embedded import keeper
@@ -19,11 +19,25 @@ POLL_S = 0.02
 LOG_TAIL_BYTES = 2000
 
 
-def hold_lock(path: Path, *, wait_s: float) -> int:
-    """Take the lock of a data folder, waiting for a server that is still ending.
+@contextmanager
+def holding_lock(path: Path, *, wait_s: float) -> Iterator[int]:
+    """Hold the lock of a data folder in this process while the block runs.
 
-    Returns:
-        The open descriptor that holds the lock.
+    Yields:
+        The open descriptor that holds the lock: given to a keeper, it is held until that ends.
+
+    Raises:
+        StopAndTell: somebody else still holds it after `wait_s` seconds.
+    """
+    descriptor = _take_lock(path, wait_s)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take_lock(path: Path, wait_s: float) -> int:
+    """Take the lock, waiting for a server that is still ending.
 
     Raises:
         StopAndTell: somebody else still holds it after `wait_s` seconds.
@@ -54,7 +68,7 @@ class KeptProcess:
         log: file that takes what it prints.
         stop_signal: asks the server to stop in good order.
         grace_s: real seconds it may take before it is killed.
-        lock: descriptor of its data folder's lock; the keeper holds it from then on.
+        lock: descriptor of its data folder's lock; the keeper holds it as well from then on.
     """
 
     def __init__(
@@ -90,8 +104,6 @@ class KeptProcess:
                 start_new_session=True,
             )
         os.close(pipe_end)
-        if lock is not None:
-            os.close(lock)
 
     @property
     def is_running(self) -> bool:

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from whalestack.embedded.account import private_directory, server_account
 from whalestack.embedded.binaries import redis_program
-from whalestack.embedded.process import KeptProcess, hold_lock
+from whalestack.embedded.process import KeptProcess, holding_lock
 from whalestack.errors import StopAndTell, TryAgain
 
 HOST = "127.0.0.1"
@@ -77,7 +77,6 @@ class EmbeddedRedis:
             try:
                 self._start_once()
             except TryAgain as ended:
-                self.stop()
                 self.port = None
                 if attempt == PORT_ATTEMPTS - 1:
                     raise StopAndTell(str(ended)) from None
@@ -96,17 +95,21 @@ class EmbeddedRedis:
         self._start_once()
 
     def _start_once(self) -> None:
-        lock = hold_lock(self.directory / "lock", wait_s=STOP_GRACE_S)
-        self._process = KeptProcess(
-            "Redis",
-            [str(redis_program(self._account)), str(self._write_configuration())],
-            account=self._account,
-            log=self.directory / "redis.log",
-            stop_signal=signal.SIGTERM,
-            grace_s=STOP_GRACE_S,
-            lock=lock,
-        )
-        self._process.wait_until(self._answers, timeout_s=START_TIMEOUT_S)
+        with holding_lock(self.directory / "lock", wait_s=STOP_GRACE_S) as lock:
+            self._process = KeptProcess(
+                "Redis",
+                [str(redis_program(self._account)), str(self._write_configuration())],
+                account=self._account,
+                log=self.directory / "redis.log",
+                stop_signal=signal.SIGTERM,
+                grace_s=STOP_GRACE_S,
+                lock=lock,
+            )
+        try:
+            self._process.wait_until(self._answers, timeout_s=START_TIMEOUT_S)
+        except (TryAgain, StopAndTell):
+            self.stop()
+            raise
 
     def _write_configuration(self) -> Path:
         """A file, because arguments are shown to every user of the machine."""
