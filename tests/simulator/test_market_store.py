@@ -88,5 +88,26 @@ def test_a_coin_has_no_candles_before_it_was_listed() -> None:
     assert 6 == len(store.candles(0, 300, end_ms=T0 + HOUR_MS, limit=100))
 
 
+def test_a_market_followed_for_days_keeps_two_of_them_in_minutes() -> None:
+    """Four days of minutes, begun at an odd one: older days become five minutes, no candle changes."""
+    begin = T0 + 2 * 60_000
+    minutes = Minutes(begin, 1)
+    random = np.random.default_rng(2)
+    for minute in range(4 * 1440):
+        price = np.array([100.0 + random.random()])
+        minutes.reach(begin + minute * 60_000, price, price)
+        minutes.add(price + 0.5, np.ones(1), np.ones(1), price)
+    store = CandleStore(join_sources([flat(60, T0, 2, 100.0)]), minutes)
+    end = begin + 4 * 86_400_000
+    before = [store.candles(0, interval_s, end_ms=end, limit=2000) for interval_s in (300, 3600)]
+    store.fold()
+    assert 2 * 1440 - 3 == store.minutes.count
+    after = [store.candles(0, interval_s, end_ms=end, limit=2000) for interval_s in (300, 3600)]
+    for old, new in zip(before, after, strict=True):
+        assert old.start_ms.tolist() == new.start_ms.tolist()
+        for name in ("open", "high", "low", "close", "volume", "turnover", "open_interest"):
+            assert np.allclose(getattr(old, name), getattr(new, name))
+
+
 def test_nothing_is_an_empty_answer() -> None:
     assert 0 == len(played().candles(0, 300, end_ms=T0 - 1, limit=10))

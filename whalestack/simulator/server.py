@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -40,6 +41,9 @@ _APIS = (control_api, coinglass_api, coinglass_ws, bybit_rest, bybit_ws, telegra
 _MAX_BODY_BYTES = 12_000_000
 
 
+_LOOP = web.AppKey("world_loop", asyncio.Task[None])
+
+
 def build_app(world: World) -> web.Application:
     """All APIs of a world. The world's loop runs while the application does."""
     app = web.Application(middlewares=[fault_middleware(world.faults)], client_max_size=_MAX_BODY_BYTES)
@@ -47,23 +51,16 @@ def build_app(world: World) -> web.Application:
         app.add_routes(api.routes(world))
 
     async def run_world(_app: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(world.run()), asyncio.create_task(warm_maps(world))]
-        tasks[0].add_done_callback(_tell_death)
-        tasks[1].add_done_callback(_tell_cold)
+        app[_LOOP] = asyncio.create_task(world.run())
+        warming = asyncio.create_task(warm_maps(world))
+        warming.add_done_callback(_tell_cold)
         yield
-        for task in tasks:
+        for task in (app[_LOOP], warming):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(app[_LOOP], warming, return_exceptions=True)
 
     app.cleanup_ctx.append(run_world)
     return app
-
-
-def _tell_death(task: asyncio.Task[None]) -> None:
-    """A simulator whose market stands still is worse than none: say why and end."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("simulator_loop_died", exc_info=task.exception())
-        signal.raise_signal(signal.SIGTERM)
 
 
 def _tell_cold(task: asyncio.Task[None]) -> None:
@@ -101,8 +98,10 @@ async def serve(
 
     Raises:
         OSError: the port is taken.
+        Exception: whatever broke the world's loop: a market that stands still is worse than none.
     """
-    runner = web.AppRunner(build_app(world), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    app = build_app(world)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
         listening = socket.create_server((host, port), reuse_port=False, backlog=1024)
@@ -113,9 +112,19 @@ async def serve(
         )
         if ready is not None:
             ready(url)
-        await stop.wait()
+        await _first_of(stop, app[_LOOP])
     finally:
         await runner.cleanup()
+
+
+async def _first_of(stop: asyncio.Event, loop_task: asyncio.Task[None]) -> None:
+    """Wait for the wish to stop; raise what ended the world's loop if that comes first."""
+    stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, loop_task}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if loop_task.done():
+        loop_task.result()
 
 
 def run(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> None:

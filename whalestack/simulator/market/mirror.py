@@ -92,7 +92,8 @@ class MirrorMarket(StoredMarket):
 
     def advance(self, now_ms: int) -> list[Tick]:
         self._now_ms = max(self._now_ms, now_ms)
-        self.store.minutes.reach(self._now_ms, self.last, self.interest)
+        if self.store.minutes.reach(self._now_ms, self.last, self.interest):
+            self.store.fold()
         ticks: list[Tick] = []
         while self._arrived:
             message = self._arrived.popleft()

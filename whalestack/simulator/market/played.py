@@ -136,6 +136,7 @@ class PlayedMarket(StoredMarket):
         return map(Tick, moments, self._symbols, *columns)
 
     def _close_minute(self, at_ms: int) -> None:
+        self.store.fold()
         self._day.refresh(at_ms)
         if self.store.minutes.count > 1:
             self._feed.minute(at_ms, self.store.minutes.bars[:, :, -2])

@@ -19,6 +19,9 @@ from whalestack.simulator.market.walk import split_candles
 MINUTE_MS = 60_000
 OPEN, HIGH, LOW, CLOSE, VOLUME, TURNOVER, INTEREST = range(7)
 FIELDS = 7
+_FIVE_MS = 5 * MINUTE_MS
+_DAY_MINUTES = 1440
+_KEPT_DAYS = 2
 _WEEK_S = 604_800
 _MONDAY_MS = 4 * 86_400_000  # 1970-01-05 was a Monday; the epoch a Thursday
 
@@ -147,6 +150,14 @@ class Minutes:
         bar[TURNOVER] += turnover
         bar[INTEREST] = interest
 
+    def take_oldest(self, count: int) -> Source:
+        """Remove the oldest minutes and return them."""
+        oldest = Source(60, self.start_ms[:count], self.bars[:, :, :count].copy())
+        self._bars = self._bars[:, :, count:].copy()
+        self.begin_ms += count * MINUTE_MS
+        self.count -= count
+        return oldest
+
     def add_one(self, coin: int, price: float, volume: float, turnover: float, interest: float) -> None:
         """Put one point of one coin into the open minute."""
         bar = self._bars[:, coin, self.count - 1]
@@ -168,6 +179,27 @@ class CandleStore:
         self.backdrop = backdrop
         self.minutes = minutes
 
+    def fold(self) -> None:
+        """Keep two days of minutes; older days go to the backdrop in candles of five minutes.
+
+        Called now and then, so that a market which is followed for months stays small.
+        """
+        days = self.minutes.count // _DAY_MINUTES - _KEPT_DAYS
+        if days <= 0:
+            return
+        odd = -self.minutes.begin_ms % _FIVE_MS // MINUTE_MS
+        if odd:
+            self._append(self.minutes.take_oldest(odd))
+        self._append(join_fives(self.minutes.take_oldest(days * _DAY_MINUTES)))
+
+    def _append(self, source: Source) -> None:
+        back, length_ms = self.backdrop, source.interval_s * 1000
+        self.backdrop = Backdrop(
+            np.concatenate([back.start_ms, source.start_ms]),
+            np.concatenate([back.length_ms, np.full(len(source.start_ms), length_ms)]),
+            np.concatenate([back.bars, source.bars], axis=2),
+        )
+
     def candles(
         self, coin: int, interval_s: int, *, end_ms: int, limit: int, start_ms: int | None = None
     ) -> Candles:
@@ -184,7 +216,7 @@ class CandleStore:
         ]
         starts = np.concatenate([piece[0] for piece in pieces])
         bars = np.concatenate([piece[1] for piece in pieces], axis=1)
-        wanted = (starts >= first) & (starts < last + interval_s * 1000) & ~np.isnan(bars[CLOSE])
+        wanted = (starts >= first) & (starts < last + interval_s * 1000)
         return gather(starts[wanted], bars[:, wanted], interval_s)
 
     def _from_backdrop(
@@ -193,14 +225,15 @@ class CandleStore:
         back = self.backdrop
         low = int(np.searchsorted(back.start_ms + back.length_ms, first_ms, side="right"))
         high = int(np.searchsorted(back.start_ms, last_ms + interval_s * 1000))
-        pieces = []
+        if low >= high:
+            return []
         lengths = back.length_ms[low:high]
-        for length_ms in np.unique(lengths)[::-1]:
-            part = slice(low + int(np.argmax(lengths == length_ms)), None)
-            count = int(np.count_nonzero(lengths == length_ms))
-            rows = slice(part.start, part.start + count)
-            pieces.append(_fit(back.start_ms[rows], back.bars[:, coin, rows], int(length_ms), interval_s))
-        return pieces
+        heads = low + np.flatnonzero(np.concatenate([[True], np.diff(lengths) != 0]))
+        runs = zip(heads.tolist(), [*heads[1:].tolist(), high], strict=True)
+        return [
+            _fit(back.start_ms[head:end], back.bars[:, coin, head:end], int(back.length_ms[head]), interval_s)
+            for head, end in runs
+        ]
 
     def _from_minutes(self, coin: int, interval_s: int, first_ms: int) -> tuple[IntArray, FloatArray]:
         minutes = self.minutes
@@ -209,10 +242,27 @@ class CandleStore:
         return starts, minutes.bars[:, coin, low:]
 
 
+def join_fives(minutes: Source) -> Source:
+    """Whole fives of minutes as five-minute candles."""
+    fives = minutes.bars.reshape(FIELDS, minutes.bars.shape[1], -1, 5)
+    joined: FloatArray = fives[..., -1].copy()
+    joined[OPEN] = fives[OPEN, ..., 0]
+    joined[HIGH] = fives[HIGH].max(axis=-1)
+    joined[LOW] = fives[LOW].min(axis=-1)
+    joined[VOLUME] = fives[VOLUME].sum(axis=-1)
+    joined[TURNOVER] = fives[TURNOVER].sum(axis=-1)
+    return Source(300, minutes.start_ms[::5], joined)
+
+
 def _fit(
     start_ms: IntArray, bars: FloatArray, length_ms: int, interval_s: int
 ) -> tuple[IntArray, FloatArray]:
-    """Candles cut until each lies inside one candle of the interval; bars (7, B)."""
+    """Candles cut until each lies inside one candle of the interval; bars (7, B).
+
+    What lies before a coin's listing (NaN) is left out.
+    """
+    listed = ~np.isnan(bars[CLOSE])
+    start_ms, bars = start_ms[listed], bars[:, listed]
     interval_ms = interval_s * 1000
     if length_ms <= interval_ms and interval_ms % length_ms == 0:
         return start_ms, bars
