@@ -90,11 +90,14 @@ def test_14d_lies_between_zero_and_what_stands_now(cells):
 
 
 def test_a_level_map_needs_a_value_for_each_level_and_a_price():
-    """Unequal arrays and a price of zero are no map."""
+    """Unequal arrays, a price of zero and levels out of order are no map."""
     with pytest.raises(ValueError, match="prices against"):
         LevelMap("24h", 100.0, np.array([1.0]), np.array([]), 0)
     with pytest.raises(ValueError, match="price"):
         LevelMap("24h", 0.0, np.array([1.0]), np.array([1.0]), 0)
+    for levels in ([2.0, 1.0], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match="ascend"):
+            LevelMap("24h", 1.0, np.array(levels), np.ones(2), 0)
 
 
 def test_ranges_are_the_nine_of_the_design():

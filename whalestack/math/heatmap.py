@@ -38,6 +38,9 @@ class LevelMap:
             raise ValueError(
                 f"{self.timeframe} map: {self.prices.shape} prices against {self.values.shape} values"
             )
+        # NaN fails this comparison as well.
+        if not (np.diff(self.prices) >= 0).all():
+            raise ValueError(f"{self.timeframe} map: the levels do not ascend")
         if not self.price > 0:
             raise ValueError(f"{self.timeframe} map: the price {self.price} is not above zero")
 
