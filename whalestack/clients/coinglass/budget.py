@@ -24,19 +24,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, Self, cast
+from typing import Protocol, cast
 
 import redis
 
 from whalestack.clients.coinglass.errors import BudgetExhausted, BudgetUnavailable
-from whalestack.config import Settings
 
 WINDOW_MS = 60_000
 # A waiter asks again this often even when it computed a later moment: calls that were
 # counted as possibly still on their way may be back by then.
 LONGEST_NAP_S = 1.0
 STATE_TTL_MS = 86_400_000
-SOCKET_TIMEOUT_S = 5.0
 
 _ACQUIRE = """
 local now = redis.call('TIME')
@@ -149,24 +147,6 @@ class RedisCallBudget:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     _keys: list[str] = field(init=False, repr=False)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The budget that the settings describe; nothing connects until the first call."""
-        return cls(
-            redis.Redis.from_url(
-                settings.redis_state_url.get_secret_value(),
-                socket_timeout=SOCKET_TIMEOUT_S,
-                socket_connect_timeout=SOCKET_TIMEOUT_S,
-            ),
-            configured_per_min=settings.coinglass_calls_per_min,
-            reserve_pct=settings.coinglass_refetch_reserve_pct,
-            in_flight_s=settings.coinglass_timeout_s,
-        )
-
-    def close(self) -> None:
-        """Close the connections of this process."""
-        self.client.close()
 
     def __post_init__(self) -> None:
         self._keys = [f"ws:budget:{self.name}:window", f"ws:budget:{self.name}:state"]
