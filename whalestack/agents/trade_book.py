@@ -88,9 +88,11 @@ class TradeBook:
         if totals.missing_entry_qty > 0:
             # More was closed than opened: an entry fill was lost on the way. Ask for it.
             work.dispatch_after_commit(Job(POLL_TASK))
-        if not is_over:
-            return BookChanges()
-        return self._end(work, trade, totals)
+        changes = self._end(work, trade, totals) if is_over else BookChanges()
+        work.session.flush()
+        if trade.plan_id is not None:
+            plan_book.settle(work.session, trade.plan_id, self._clock.now())
+        return changes
 
     def _take_in(self, work: UnitOfWork, execution: Execution) -> BookChanges:
         order = self._tell_order(work.session, execution)
@@ -100,10 +102,7 @@ class TradeBook:
         if trade is None:
             return BookChanges(fills=1, stray=1)
         self._assign(work.session, execution.exec_id, trade)
-        changes = self.refresh(work, trade)
-        if trade.plan_id is not None:
-            plan_book.settle(work.session, trade.plan_id, self._clock.now())
-        return changes + BookChanges(fills=1, opened=opened)
+        return self.refresh(work, trade) + BookChanges(fills=1, opened=opened)
 
     def _tell_order(self, session: Session, execution: Execution) -> Order | None:
         order = store.locked_order(session, execution.order_link_id) if execution.order_link_id else None
