@@ -8,54 +8,24 @@ from decimal import Decimal
 from typing import Any
 
 from whalestack.clock import Clock
-from whalestack.simulator.exchange.account import MarginMode, MarginState, order_margin
-from whalestack.simulator.exchange.checks import (
-    check_link_id,
-    check_market_range,
-    check_on_tick,
-    check_price_limit,
-    check_protection,
-    check_spec,
-    check_tradable,
-    trigger_price_of,
-)
+from whalestack.simulator.exchange.account import MarginMode, MarginState
+from whalestack.simulator.exchange.admission import Admission
 from whalestack.simulator.exchange.event_log import EventLog, Kind
 from whalestack.simulator.exchange.instrument import InstrumentRules
 from whalestack.simulator.exchange.liquidity import Quote
 from whalestack.simulator.exchange.matching import Matching
-from whalestack.simulator.exchange.order import (
-    ZERO,
-    Order,
-    OrderSpec,
-    OrderType,
-    Protection,
-    Side,
-    Status,
-)
+from whalestack.simulator.exchange.order import Order, OrderSpec, OrderType, Protection, Status
 from whalestack.simulator.exchange.position import Position
+from whalestack.simulator.exchange.protective_orders import STOP_LOSS
 from whalestack.simulator.exchange.refusals import (
-    BALANCE_TOO_LOW,
-    LEVERAGE_NOT_MODIFIED,
-    LEVERAGE_TOO_HIGH,
     MARGIN_MODE_NOT_MODIFIED,
-    MARGIN_TOO_LOW,
-    NOT_MODIFIED,
     ORDER_FINISHED,
     ORDER_NOT_FOUND,
-    REDUCE_ONLY_EMPTY,
-    RISK_LIMIT_EXCEEDED,
-    TOO_MANY_ORDERS,
-    TOO_MANY_STOP_ORDERS,
     Refused,
-    bad_parameter,
 )
-from whalestack.simulator.exchange.settlement import STOP_LOSS, Settlement
+from whalestack.simulator.exchange.settlement import Settlement
 from whalestack.simulator.exchange.state import ExchangeState, Fees
-from whalestack.simulator.exchange.wire import RISK_LIMIT_USD
 from whalestack.simulator.market.base import Market, Tick
-
-MAX_ACTIVE_ORDERS = 500
-MAX_CONDITIONAL_ORDERS = 10
 
 
 class Exchange:
@@ -96,6 +66,7 @@ class Exchange:
             depth_share=depth_share,
             margin_mode=margin_mode,
         )
+        self._admission = Admission(self.state)
         self._settlement = Settlement(self.state)
         self._matching = Matching(self.state, self._settlement)
 
@@ -122,12 +93,12 @@ class Exchange:
         """
         now_ms = self.state.now_ms()
         try:
-            quote = self._check(spec)
+            quote = self._admission.order(spec)
         except Refused as refused:
             self.log.order_refused(spec.symbol, spec.link_id, refused, now_ms)
             raise
         order = self._new_order(_on_grid(spec, self.state.rules(spec.symbol)), quote, now_ms)
-        self._settlement.accept(order)
+        self._settlement.orders.accept(order)
         if order.status is not Status.UNTRIGGERED:
             self._matching.arrive(order, quote, now_ms)
         return order
@@ -210,7 +181,7 @@ class Exchange:
         """
         now_ms = self.state.now_ms()
         try:
-            position = self._check_stops(symbol, protection)
+            position = self._admission.stops(symbol, protection)
         except Refused as refused:
             data = {"code": refused.code, "text": refused.text}
             self.log.add(Kind.STOPS_REFUSED, now_ms, symbol, **data)
@@ -224,14 +195,7 @@ class Exchange:
         Raises:
             Refused: 110043 when it is that already, 110013 above the coin's, 110044 without margin for it.
         """
-        rules = self.state.rules(symbol)
-        if leverage > rules.max_leverage:
-            raise Refused(LEVERAGE_TOO_HIGH, "cannot set leverage gt maxLeverage by risk limit")
-        if leverage < rules.min_leverage or leverage % rules.leverage_step:
-            raise bad_parameter("leverage invalid")
-        if leverage == self.state.leverage(symbol):
-            raise Refused(LEVERAGE_NOT_MODIFIED, "leverage not modified")
-        self._check_margin_at(symbol, leverage)
+        self._admission.leverage(symbol, leverage)
         self.state.account.leverage[symbol] = leverage
         position = self.state.position(symbol)
         position.leverage = leverage
@@ -264,77 +228,6 @@ class Exchange:
             "wallet_balance_usd": float(margin.balance),
         }
 
-    # --- checks of an order ------------------------------------------------------------------------------
-
-    def _check(self, spec: OrderSpec) -> Quote:
-        rules = self.state.rules(spec.symbol)
-        check_tradable(rules)
-        check_link_id(spec.link_id)
-        self.state.book.reserve_check(spec.link_id)
-        check_spec(spec, rules)
-        quote = self.state.quote(spec.symbol)
-        check_market_range(spec, rules, quote)
-        base = spec.price or spec.trigger_price or quote.last
-        check_protection(spec.protection, spec.side, rules, stop_base=base, target_base=base)
-        self._check_reduce_only(spec)
-        self._check_counts(spec)
-        self._check_margin(spec, quote)
-        return quote
-
-    def _check_reduce_only(self, spec: OrderSpec) -> None:
-        position = self.state.position(spec.symbol)
-        if spec.reduce_only and not position.closing_part(spec.side, spec.qty):
-            raise Refused(REDUCE_ONLY_EMPTY, "current position is zero, cannot fix reduce-only order qty")
-
-    def _check_counts(self, spec: OrderSpec) -> None:
-        orders = [order for order in self.state.book.open_orders(spec.symbol) if not order.is_child]
-        waiting = sum(order.status is Status.UNTRIGGERED for order in orders)
-        if spec.trigger_price is not None and waiting >= MAX_CONDITIONAL_ORDERS:
-            raise Refused(TOO_MANY_STOP_ORDERS, "The number of stop orders exceeds the maximum limit allowed")
-        if spec.trigger_price is None and len(orders) - waiting >= MAX_ACTIVE_ORDERS:
-            raise Refused(TOO_MANY_ORDERS, "Not allowed to have more than 500 active orders")
-
-    def _check_margin(self, spec: OrderSpec, quote: Quote) -> None:
-        position = self.state.position(spec.symbol)
-        opens = spec.qty - position.closing_part(spec.side, spec.qty)
-        if spec.reduce_only or not opens:
-            return
-        if (position.size + opens) * quote.mark > RISK_LIMIT_USD:
-            raise Refused(RISK_LIMIT_EXCEEDED, "The order exceeds the position limit of the risk tier")
-        touch = quote.touch(spec.side)
-        price = touch if spec.price is None else (min if spec.side is Side.BUY else max)(spec.price, touch)
-        needed = opens * price * (1 / self.state.leverage(spec.symbol) + self.state.fees.taker)
-        if needed > self.state.margin().available:
-            raise Refused(BALANCE_TOO_LOW, "ab not enough for new order")
-
-    def _check_margin_at(self, symbol: str, leverage: Decimal) -> None:
-        state, position = self.state, self.state.position(symbol)
-        old = state.leverage(symbol)
-        orders = order_margin(state.book.open_orders(symbol), state.positions, Decimal(1))
-        value = state.marked(position).value if position.is_open else ZERO
-        more = (value + orders) * (1 / leverage - 1 / old)
-        if more > 0 and more > state.margin().available:
-            raise Refused(MARGIN_TOO_LOW, "available margin is insufficient for this leverage")
-
-    def _check_stops(self, symbol: str, protection: Protection) -> Position:
-        rules = self.state.rules(symbol)
-        position = self.state.position(symbol)
-        if position.side is None:
-            raise bad_parameter("can not set tp/sl/ts for zero position")
-        if protection == position.protection:
-            raise Refused(NOT_MODIFIED, "not modified")
-        quote = self.state.quote(symbol)
-        changed = Protection(
-            None if protection.stop_loss == position.protection.stop_loss else protection.stop_loss,
-            None if protection.take_profit == position.protection.take_profit else protection.take_profit,
-            protection.stop_by,
-            protection.target_by,
-        )
-        bases = (trigger_price_of(by, quote) for by in (protection.stop_by, protection.target_by))
-        stop_base, target_base = bases
-        check_protection(changed, position.side, rules, stop_base=stop_base, target_base=target_base)
-        return position
-
     # --- changes of an order -------------------------------------------------------------------------------
 
     def _new_order(self, spec: OrderSpec, quote: Quote, now_ms: int) -> Order:
@@ -358,7 +251,7 @@ class Exchange:
     def _cancel(self, order: Order) -> None:
         now_ms = self.state.now_ms()
         if not order.is_child:
-            self._settlement.cancel(order, now_ms, cancel_type="CancelByUser")
+            self._settlement.orders.cancel(order, now_ms, cancel_type="CancelByUser")
             self._settlement.tell_position(self.state.position(order.symbol))
             return
         position = self.state.position(order.symbol)
@@ -370,23 +263,12 @@ class Exchange:
         self._settlement.set_protection(position, held, now_ms)
 
     def _amend(self, order: Order, spec: OrderSpec) -> None:
-        rules, now_ms = self.state.rules(order.symbol), self.state.now_ms()
-        quote = self.state.quote(order.symbol)
-        if (spec.price, spec.qty, spec.protection) == (order.price, order.qty, order.protection):
-            raise bad_parameter("order not modified")
-        check_spec(spec, rules)
-        if spec.qty <= order.filled_qty:
-            raise bad_parameter("Qty is not above what has filled")
-        if spec.price is not None:
-            check_on_tick(spec.price, rules, "price")
-            check_price_limit(spec.side, spec.price, rules, quote)
-        base = spec.price or quote.last
-        check_protection(spec.protection, spec.side, rules, stop_base=base, target_base=base)
-        spec = _on_grid(spec, rules)
+        quote, now_ms = self._admission.amendment(order, spec), self.state.now_ms()
+        spec = _on_grid(spec, self.state.rules(order.symbol))
         order.spec, order.price, order.qty, order.protection = spec, spec.price, spec.qty, spec.protection
         order.updated_ms = now_ms
         self.log.order_event(Kind.ORDER_AMENDED, order, now_ms)
-        self._settlement.amended(order)
+        self._settlement.orders.tell(order)
         if order.status is not Status.UNTRIGGERED:
             self._matching.arrive(order, quote, now_ms)
 

@@ -28,7 +28,8 @@ from whalestack.simulator.exchange.order import (
     TriggerBy,
 )
 from whalestack.simulator.exchange.position import Position
-from whalestack.simulator.exchange.settlement import STOP_LOSS, TAKE_PROFIT, Settlement
+from whalestack.simulator.exchange.protective_orders import STOP_LOSS, TAKE_PROFIT
+from whalestack.simulator.exchange.settlement import Settlement
 from whalestack.simulator.exchange.state import ExchangeState
 from whalestack.simulator.market.base import Tick
 
@@ -83,7 +84,7 @@ class Matching:
             self._cancel(order, now_ms, "EC_NoImmediateQtyToFill")
 
     def _cancel(self, order: Order, now_ms: int, reason: str) -> None:
-        self._settlement.cancel(order, now_ms, cancel_type="UNKNOWN", reason=reason)
+        self._settlement.orders.cancel(order, now_ms, cancel_type="UNKNOWN", reason=reason)
 
     # --- along the market's price points ----------------------------------------------------
 
@@ -139,7 +140,7 @@ class Matching:
             if order.status is not Status.UNTRIGGERED or order.is_child or order.created_ms > tick.ts_ms:
                 continue
             if self._is_triggered(order.spec, last):
-                self._settlement.trigger(order, now_ms)
+                self._settlement.orders.trigger(order, now_ms)
                 order.status = Status.NEW
                 self.arrive(order, self._state.quote(order.symbol, last=last), now_ms)
 
@@ -152,12 +153,12 @@ class Matching:
             self._fund(position, tick.ts_ms, now_ms)
 
     def _fire_protection(self, position: Position, last: Decimal, now_ms: int) -> None:
-        children = self._settlement.children(position.symbol)
+        children = self._settlement.protective.waiting(position.symbol)
         for kind in (STOP_LOSS, TAKE_PROFIT):
             child = children.get(kind)
             if child is None or not position.is_open or not self._is_triggered(child.spec, last):
                 continue
-            self._settlement.trigger(child, now_ms)
+            self._settlement.orders.trigger(child, now_ms)
             quote = self._state.quote(position.symbol, last=last)
             self._take(child, quote, now_ms, must_complete=True)
 
@@ -195,7 +196,7 @@ class Matching:
     def _cancel_all(self, symbol: str, now_ms: int) -> None:
         for order in self._state.book.open_orders(symbol):
             if not order.is_child:
-                self._settlement.cancel(order, now_ms, cancel_type="CancelByPrepareLiq")
+                self._settlement.orders.cancel(order, now_ms, cancel_type="CancelByPrepareLiq")
 
     def _fund(self, position: Position, ts_ms: int, now_ms: int) -> None:
         """Funding falls due at whole multiples of the interval since the epoch, as on Bybit (UTC)."""
