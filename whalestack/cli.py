@@ -115,7 +115,7 @@ def _report_row(report: Any) -> Row:
         "symbol": report.symbol,
         "stored": report.stored,
         "unchanged": report.unchanged,
-        "failed": "; ".join(report.failures),
+        "failed": "; ".join(report.problems),
     }
 
 
@@ -226,6 +226,35 @@ def trades(limit: Limit = 20, as_json: AsJson = False) -> None:
         },
     )
     show(rows, as_json=as_json, empty="no trade yet")
+
+
+@app.command()
+def why(symbol: str, as_json: AsJson = False) -> None:
+    """Why a coin is not traded now: every guard's and the plan's answer. Exit code 0: it would be."""
+    report = _runtime().why.explain(symbol.upper())
+    rows: list[Row] = [{"code": r.code, "why": r.text} for r in report.refusals]
+    rows += [{"code": "not_asked", "why": text} for text in report.not_asked]
+    show(rows, as_json=as_json, empty=f"nothing speaks against {report.symbol}, {report.direction}")
+    raise typer.Exit(0 if report.would_trade else 1)
+
+
+@app.command()
+def kill(
+    reason: Annotated[str, typer.Option(help="Told and kept.")] = "by hand",
+    close: Annotated[bool, typer.Option("--close", help="Close every position as well.")] = False,
+) -> None:
+    """Stop entries at once and cancel them; works while every worker is dead."""
+    runtime = _runtime()
+    runtime.kill_switch.engage(reason=reason, set_by="command line", close_positions=close)
+    report = runtime.kill_enforcer.run()
+    typer.echo(f"entries are stopped; {report}")
+
+
+@app.command()
+def resume() -> None:
+    """Allow entries again."""
+    _runtime().kill_switch.release(set_by="command line")
+    typer.echo("entries are allowed again, after the next reconciliation")
 
 
 @app.command()

@@ -56,3 +56,18 @@ class RefetchReport:
     reason: str
     counts: StoreCounts = NOTHING_STORED
     problems: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> int:
+        """Maps written down, the derived one among them."""
+        return self.counts.stored
+
+    @property
+    def unchanged(self) -> int:
+        """Maps that stood exactly so before."""
+        return self.counts.unchanged
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every range came."""
+        return not self.problems
