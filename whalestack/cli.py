@@ -106,17 +106,17 @@ def refresh(
     """Fetch every heat map of these coins now."""
     runtime = _runtime()
     reports = [runtime.heatmap_scanner.refetch(symbol.upper(), "asked for") for symbol in symbols]
-    show([_report_row(report) for report in reports], as_json=as_json, empty="no coin")
+    rows: list[Row] = [
+        {
+            "symbol": report.symbol,
+            "stored": report.stored,
+            "unchanged": report.unchanged,
+            "problems": "; ".join(report.problems),
+        }
+        for report in reports
+    ]
+    show(rows, as_json=as_json, empty="no coin")
     raise typer.Exit(0 if all(report.is_complete for report in reports) else 1)
-
-
-def _report_row(report: Any) -> Row:
-    return {
-        "symbol": report.symbol,
-        "stored": report.stored,
-        "unchanged": report.unchanged,
-        "failed": "; ".join(report.problems),
-    }
 
 
 @app.command()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from whalestack.agents.stop_mover import StopMover
     from whalestack.agents.stop_watchdog import StopWatchdog
     from whalestack.agents.trade_book import TradeBook
+    from whalestack.agents.why import Why
     from whalestack.clients.bybit.client import BybitClient
     from whalestack.clients.coinglass.client import CoinglassClient
     from whalestack.db.live import LiveMarket
@@ -361,6 +362,12 @@ class Runtime:
             ),
             wall_ms=wall_ms,
         )
+
+    @cached_property
+    def why(self) -> Why:
+        from whalestack.agents.why import Why
+
+        return Why(db=self.db, settings=self.settings, clock=self.clock, desk=self.desk)
 
     @cached_property
     def broadcaster(self) -> Broadcaster:

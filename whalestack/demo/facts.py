@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -26,6 +26,8 @@ from whalestack.db.models import (
     Trade,
     TradePlan,
 )
+
+Row = TypeVar("Row")
 
 LATEST = 6
 
@@ -65,7 +67,7 @@ def read_facts(session: Session) -> Facts:
     )
 
 
-def _newest(session: Session, rows: Select[tuple[Any]]) -> Sequence[Any]:
+def _newest(session: Session, rows: Select[Row]) -> Sequence[Row]:
     return session.scalars(rows.limit(LATEST)).all()
 
 

@@ -98,6 +98,7 @@ def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Set
         # The plan's calls are per minute of the market that is played.
         "COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
         "SIMULATOR_COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
+        "RANKING_WATCH": "10",
         "SIMULATOR_MARKET": choice.market,
         "SIMULATOR_SYMBOLS": ",".join(choice.symbols),
         "SIMULATOR_COINS": str(choice.coins),

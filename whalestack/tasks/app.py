@@ -22,14 +22,14 @@ end_with_parent(get_settings().supervisor_pid)
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 
-@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+@signals.setup_logging.connect
 def _own_logging(**_: Any) -> None:
     """Celery leaves logging alone where this signal has a receiver."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
 
 
-@signals.beat_init.connect  # type: ignore[untyped-decorator]
+@signals.beat_init.connect
 def _end_between_ticks(sender: Any, **_: Any) -> None:
     """Celery's own handler closes the schedule's file at once, also in the middle of a tick,
     which then fails; this one lets the tick end."""

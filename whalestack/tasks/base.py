@@ -4,13 +4,13 @@ turns the errors of services into what Celery has to do about them."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from celery import Task
+from celery import Task, shared_task
 from sqlalchemy import text
 
 from whalestack.errors import TryAgain
@@ -82,3 +82,32 @@ class WhalestackTask(Task):  # type: ignore[type-arg]
             finally:
                 if taken:
                     connection.scalar(text("select pg_advisory_unlock(hashtext(:name))"), {"name": self.name})
+
+
+def task(
+    name: str, *, exclusive: bool = False, survives_worker: bool = False
+) -> Callable[[Callable[..., None]], Any]:
+    """Register a body as a task; the body gets the process's `Runtime` and the message's arguments.
+
+    Args:
+        name: ``<queue>.<what>``; the part before the dot is the queue.
+        exclusive: a run ends at once while another run of the same task is going.
+        survives_worker: the message is acknowledged only after the run, so that the death of
+            the worker runs it again; for work that finds its row and stops when it is done.
+    """
+
+    def register(body: Callable[..., None]) -> Any:
+        def run(self: WhalestackTask, *args: Any, **kwargs: Any) -> None:
+            body(self.runtime, *args, **kwargs)
+
+        run.__doc__, run.__module__, run.__name__ = body.__doc__, body.__module__, body.__name__
+        options: dict[str, Any] = {
+            "name": name,
+            "bind": True,
+            "exclusive": exclusive,
+            "acks_late": survives_worker,
+            "reject_on_worker_lost": survives_worker,
+        }
+        return shared_task(**options)(run)
+
+    return register

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from whalestack.runtime import Runtime
+from whalestack.tasks.base import task
 
-from whalestack.tasks.base import WhalestackTask
 
-
-@shared_task(name="broadcast.deliver", bind=True, acks_late=True)
-def deliver(self: WhalestackTask, outbox_id: int) -> None:
+@task("broadcast.deliver", survives_worker=True)
+def deliver(runtime: Runtime, outbox_id: int) -> None:
     """Send one message."""
-    self.runtime.broadcaster.deliver(outbox_id)
+    runtime.broadcaster.deliver(outbox_id)
 
 
-@shared_task(name="broadcast.sweep", bind=True, exclusive=True)
-def sweep(self: WhalestackTask) -> None:
+@task("broadcast.sweep", exclusive=True)
+def sweep(runtime: Runtime) -> None:
     """Send what a lost message left in the outbox."""
-    self.runtime.broadcaster.sweep()
+    runtime.broadcaster.sweep()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from whalestack.runtime import Runtime
+from whalestack.tasks.base import task
 
-from whalestack.tasks.base import WhalestackTask
 
-
-@shared_task(name="heatmap.refresh", bind=True, exclusive=True)
-def refresh(self: WhalestackTask) -> None:
+@task("heatmap.refresh", exclusive=True)
+def refresh(runtime: Runtime) -> None:
     """Start a round, unless one is still running."""
-    self.runtime.heatmap_scanner.start_round()
+    runtime.heatmap_scanner.start_round()
 
 
-@shared_task(name="heatmap.fetch_batch", bind=True)
-def fetch_batch(self: WhalestackTask, round_id: int, items: list[list[str]]) -> None:
+@task("heatmap.fetch_batch")
+def fetch_batch(runtime: Runtime, round_id: int, items: list[list[str]]) -> None:
     """Fetch some maps of a round."""
-    self.runtime.heatmap_scanner.fetch_batch(round_id, [(symbol, timeframe) for symbol, timeframe in items])
+    runtime.heatmap_scanner.fetch_batch(round_id, [(symbol, timeframe) for symbol, timeframe in items])

@@ -11,6 +11,9 @@ from celery.schedules import crontab, schedule
 from whalestack.config import Settings
 
 CANARY_INTERVAL_S = 60
+# However fast market time runs, a call takes its real time; and a message that lives for less
+# than this could expire on its way to an idle worker.
+SHORTEST_REAL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,15 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """The entries as Celery wants them: on the wall clock's marks at speed 1, because candles
     and heat-map columns close there; by plain intervals where market time runs faster."""
     clock = settings.clock()
+
+    def real_s(market_s: int) -> float:
+        return max(SHORTEST_REAL_S, clock.real_seconds(market_s))
+
     return {
         entry.task: {
             "task": entry.task,
-            "schedule": _when(entry.every_s, clock.real_seconds(entry.every_s), aligned=clock.speed == 1),
-            # Below a second a message could expire on its way to an idle worker.
-            "options": {"expires": max(1.0, clock.real_seconds(entry.expires_s or entry.every_s))},
+            "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=clock.speed == 1),
+            "options": {"expires": real_s(entry.expires_s or entry.every_s)},
         }
         for entry in entries(settings)
     }

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from whalestack.runtime import Runtime
+from whalestack.tasks.base import task
 
-from whalestack.tasks.base import WhalestackTask
 
-
-@shared_task(name="trailing.check_symbol", bind=True)
-def check_symbol(self: WhalestackTask, symbol: str) -> None:
+@task("trailing.check_symbol")
+def check_symbol(runtime: Runtime, symbol: str) -> None:
     """Move the stop of one position where its profit has earned it."""
-    self.runtime.position_monitor.check_symbol(symbol)
+    runtime.position_monitor.check_symbol(symbol)
 
 
-@shared_task(name="trailing.sweep", bind=True, exclusive=True)
-def sweep(self: WhalestackTask) -> None:
+@task("trailing.sweep", exclusive=True)
+def sweep(runtime: Runtime) -> None:
     """Look at every open position."""
-    self.runtime.position_monitor.check_all()
+    runtime.position_monitor.check_all()
 
 
-@shared_task(name="trailing.watchdog", bind=True, exclusive=True)
-def watchdog(self: WhalestackTask) -> None:
+@task("trailing.watchdog", exclusive=True)
+def watchdog(runtime: Runtime) -> None:
     """Protect whatever the exchange holds without a stop."""
-    self.runtime.stop_watchdog.run()
+    runtime.stop_watchdog.run()
