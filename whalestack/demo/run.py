@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import redis
 import structlog
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from sqlalchemy import NullPool, create_engine, text
 
@@ -39,8 +38,8 @@ FLOWER_PORT = 5555
 COINGLASS_CALLS_PER_MARKET_MIN = 1200
 DATABASE = "whalestack_demo"
 REDRAW_S = 0.5
-# While the screen is not a terminal, a line now and then shows that it lives.
-PLAIN_LINE_S = 10.0
+# Where the output is not a terminal, a picture now and then shows that it lives.
+PLAIN_PICTURE_S = 10.0
 
 
 def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: Path) -> int:
@@ -70,9 +69,7 @@ def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: P
         with Supervisor(process_specs(settings), env, log_dir) as supervisor:
             console.print("starting the simulator, the streams, the workers, beat and Flower ...")
             start_stages(supervisor, runtime)
-            started = time.monotonic()
-            _watch(runtime, supervisor, choice, stop, started, seconds, None if as_json else console)
-            elapsed_s = time.monotonic() - started
+            elapsed_s = _watch(runtime, supervisor, choice, stop, seconds, None if as_json else console)
             # Counted while the simulator still answers; nothing new is started from here on.
             report = closing_line(runtime, log_dir, crashes=supervisor.crashes, elapsed_s=elapsed_s)
             console.print("ending every process ...")
@@ -144,18 +141,19 @@ def _watch(
     supervisor: Supervisor,
     choice: Choice,
     stop: threading.Event,
-    started: float,
     seconds: float | None,
     console: Console | None,
-) -> None:
-    """Keep the processes alive and the screen current until the end."""
+) -> float:
+    """Keep the processes alive and the screen current until the end; returns how long it took."""
+    started = time.monotonic()
     with _display(console) as draw:
         while not stop.wait(REDRAW_S):
             elapsed_s = time.monotonic() - started
             if seconds is not None and elapsed_s >= seconds:
-                return
+                break
             supervisor.watch()
-            draw(lambda: _heading(runtime, choice, elapsed_s, seconds), runtime)
+            draw(runtime, _heading(runtime, choice, elapsed_s, seconds))
+    return time.monotonic() - started
 
 
 def _heading(runtime: Runtime, choice: Choice, elapsed_s: float, seconds: float | None) -> Heading:
@@ -169,33 +167,33 @@ def _heading(runtime: Runtime, choice: Choice, elapsed_s: float, seconds: float 
     )
 
 
-Draw = Callable[[Callable[[], Heading], Runtime], None]
+Draw = Callable[[Runtime, Heading], None]
 
 
 @contextmanager
 def _display(console: Console | None) -> Iterator[Draw]:
-    """A function that shows the present state: a live screen, a line now and then, or nothing."""
+    """A function that shows the present state: a live screen, a picture now and then, or nothing."""
     if console is None:
-        yield lambda heading, runtime: None
-    elif console.is_terminal and sys.stdout.isatty():
-        with Live(console=console, auto_refresh=False, screen=False) as live:
-            yield lambda heading, runtime: _redraw(live, heading(), runtime)
+        yield lambda runtime, heading: None
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda runtime, heading: live.update(_picture(runtime, heading), refresh=True)
     else:
-        yield _plain_lines(console)
+        yield _now_and_then(console)
 
 
-def _redraw(live: Live, heading: Heading, runtime: Runtime) -> None:
+def _picture(runtime: Runtime, heading: Heading) -> RenderableType:
     with runtime.reading() as session:
-        live.update(screen(heading, read_facts(session)), refresh=True)
+        return screen(heading, read_facts(session))
 
 
-def _plain_lines(console: Console) -> Draw:
-    last = [float("-inf")]
+def _now_and_then(console: Console) -> Draw:
+    last = float("-inf")
 
-    def draw(heading: Callable[[], Heading], runtime: Runtime) -> None:
-        if time.monotonic() - last[0] >= PLAIN_LINE_S:
-            last[0] = time.monotonic()
-            with runtime.reading() as session:
-                console.print(screen(heading(), read_facts(session)))
+    def draw(runtime: Runtime, heading: Heading) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_PICTURE_S:
+            last = time.monotonic()
+            console.print(_picture(runtime, heading))
 
     return draw

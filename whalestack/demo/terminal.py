@@ -55,8 +55,9 @@ def _refresh(latest: RefreshRound | None) -> RenderableType:
         return Text("refresh: the first round has not begun", style="dim")
     done = latest.maps_stored + latest.maps_unchanged + latest.maps_failed
     row = Table.grid(padding=(0, 1))
+    maps = f"{done}/{latest.maps_due} maps, {latest.maps_failed} failed"
     row.add_row(
-        f"refresh {latest.id}: {latest.coins} coins, {done}/{latest.maps_due} maps, {latest.maps_failed} failed",
+        f"refresh {latest.id}: {latest.coins} coins, {maps}",
         ProgressBar(total=max(latest.maps_due, 1), completed=done, width=40),
         latest.status,
     )
@@ -130,8 +131,9 @@ def _trades(facts: Facts) -> RenderableType:
     table = _table("trades", "opened", "coin", "side", "entry", "stop", "target", "status", "PnL")
     for trade in facts.trades:
         table.add_row(
-            f"{trade.entry_time:%H:%M}", trade.symbol, _direction(trade.side), f"{float(trade.entry_price):.6g}",
-            _number(trade.stop_loss, "{:.6g}"), _number(trade.take_profit, "{:.6g}"), trade.status, _pnl(trade),
+            f"{trade.entry_time:%H:%M}", trade.symbol, _direction(trade.side),
+            *(_number(p, "{:.6g}") for p in (trade.entry_price, trade.stop_loss, trade.take_profit)),
+            trade.status, _pnl(trade),
         )  # fmt: skip
     return table
 
