@@ -316,6 +316,21 @@ def test_a_lost_answer_is_resolved_by_asking_for_the_link_id(
     assert 0 == server.inside(server.world.exchange.stats)["duplicated_orders"]
 
 
+def test_every_refusal_is_on_record_also_of_what_cannot_be_read(server: Loopback) -> None:
+    client = server.client()
+    assert 10001 == code_of(client.place_order, **{**BUY, "side": "Up"}, qty="1", orderLinkId="a_1_x_e0")
+    assert 110072 == _twice(client)
+    stats = server.inside(server.world.exchange.stats)
+    assert {"/v5/order/create 10001": 1, "/v5/order/create 110072": 1} == stats["api_refusals"]
+    assert (1, 1) == (stats["orders_refused"], stats["duplicates_refused"])
+
+
+def _twice(client: Any) -> int:
+    order = {**BUY, "qty": "1", "price": "98", "orderLinkId": "a_2_x_e0"}
+    client.place_order(**order)
+    return code_of(client.place_order, **order)
+
+
 def test_an_unknown_path_is_not_found(server: Loopback) -> None:
     session = requests.Session()
     session.trust_env = False

@@ -26,6 +26,7 @@ from whalestack.simulator.bybit_rest_limits import AddressLimit, Allowance, Bybi
 from whalestack.simulator.bybit_rest_market import MarketApi
 from whalestack.simulator.bybit_rest_params import Params
 from whalestack.simulator.bybit_rest_trade import TradeApi, members_of
+from whalestack.simulator.exchange.event_log import EventLog
 from whalestack.simulator.exchange.refusals import TOO_MANY_VISITS, Refused, bad_parameter
 from whalestack.simulator.world import World
 
@@ -91,6 +92,7 @@ class BybitRest:
     ) -> None:
         self.key = api_key(world)
         self._clock = world.clock
+        self._record: EventLog = world.exchange.log
         self._real_ms = real_ms or (lambda: time.time_ns() // 1_000_000)
         self._addresses = AddressLimit(limits or BybitLimits())
         self._endpoints = EndpointLimits()
@@ -100,6 +102,7 @@ class BybitRest:
         """Answer one request."""
         real_ms = self._real_ms()
         if not self._addresses.allows(call.address, real_ms):
+            self._record.api_call(call.path, 403)
             return Reply(403, b"access too frequent")
         endpoint = self.table[call.method, call.path]
         headers: dict[str, str] = {}
@@ -127,6 +130,7 @@ class BybitRest:
     def _envelope(
         self, call: Call, code: int, message: str, result: Row, extra: Row, headers: Mapping[str, str]
     ) -> Reply:
+        self._record.api_call(call.path, code)
         now_ms = self._real_ms() if call.path == SERVER_TIME else self._clock.now_ms()
         body = {"retCode": code, "retMsg": message, "result": result, "retExtInfo": extra, "time": now_ms}
         return Reply(200, orjson.dumps(body), headers)

@@ -38,7 +38,7 @@ class TradeApi:
     def create(self, params: Params) -> Row:
         """POST /v5/order/create. The answer says only that the order was taken over."""
         check_linear(params)
-        return _ids(self._exchange.place(order_spec(params)))
+        return _ids(self._place(params))
 
     def amend(self, params: Params) -> Row:
         """POST /v5/order/amend: price, quantity, stop and target of an open order."""
@@ -93,7 +93,7 @@ class TradeApi:
             row |= {"orderLinkId": member.get("orderLinkId", ""), "createAt": ""}
             try:
                 _check_allowed(number, allowed)
-                order = self._exchange.place(order_spec(member))
+                order = self._place(member)
                 row |= {"orderId": order.order_id, "createAt": str(order.created_ms)}
                 codes.append({"code": 0, "msg": "OK"})
             except Refused as refused:
@@ -165,6 +165,16 @@ class TradeApi:
             "list": [execution_row(execution) for execution in page],
             "nextPageCursor": cursor,
         }
+
+    def _place(self, params: Params) -> Order:
+        """Place an order; one that can't even be read is recorded as refused, like those the rules refuse."""
+        try:
+            spec = order_spec(params)
+        except Refused as refused:
+            symbol, link_id = str(params.get("symbol", "")), str(params.get("orderLinkId", ""))
+            self._exchange.log.order_refused(symbol, link_id, refused, self._state.now_ms())
+            raise
+        return self._exchange.place(spec)
 
     def _page(self, orders: Iterable[Order], params: Params, symbol: str | None) -> Row:
         order_id, link_id = text_of(params, "orderId", ""), text_of(params, "orderLinkId", "")

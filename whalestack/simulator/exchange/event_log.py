@@ -93,6 +93,8 @@ class EventLog:
         self._entries_without_stop = 0
         self.counts: Counter[str] = Counter()
         self.refused_by_code: Counter[int] = Counter()
+        self.api_calls: Counter[str] = Counter()
+        self.api_refusals: Counter[str] = Counter()
         self.duplicates = DuplicateWatch()
         self.protection = ProtectionLedger()
 
@@ -118,6 +120,12 @@ class EventLog:
     def rows(self, **query: Any) -> list[dict[str, Any]]:
         """`events` as JSON rows; the same arguments."""
         return [event.row() for event in self.events(**query)]
+
+    def api_call(self, path: str, code: int) -> None:
+        """A request was answered with a retCode, or with HTTP 403."""
+        self.api_calls[path] += 1
+        if code:
+            self.api_refusals[f"{path} {code}"] += 1
 
     def order_accepted(self, order: Order, now_ms: int) -> None:
         """An order was taken over."""
@@ -202,6 +210,8 @@ class EventLog:
             "unprotected_now": [spell.symbol for spell in ledger.unprotected_now()],
             "unprotected": [spell.row() for spell in ledger.spells(only_unprotected=True)[-SHOWN_SPELLS:]],
             "entries_without_stop": self._entries_without_stop,
+            "api_calls": dict(self.api_calls),
+            "api_refusals": dict(self.api_refusals),
         }
 
     def _note_protection(self, position: Position, now_ms: int) -> None:
