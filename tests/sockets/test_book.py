@@ -56,6 +56,16 @@ def test_a_message_that_was_overtaken_is_left_out() -> None:
     assert 1.5 == tick.last
 
 
+def test_a_snapshot_from_long_before_heals_a_wrong_time() -> None:
+    book = book_with((10**15, {"last": "1.5"}))
+
+    assert book.apply_ticker("AIAUSDT", 1_000_000, TickerFields(last="2")) is None
+    change = book.apply_ticker("AIAUSDT", 1_000_000, TickerFields(last="2"), is_snapshot=True)
+
+    assert change is not None
+    assert 2.0 == change.price
+
+
 def test_the_same_message_twice_is_no_change() -> None:
     book = book_with((5, {"last": "1.5"}))
 
@@ -87,11 +97,14 @@ def test_a_coin_that_is_asked_for_is_written_up_to_its_latest_tick_and_open_bar(
     book.take_rows()
     book.apply_ticker("AIAUSDT", 1_000_500, TickerFields(last="2"))
     book.apply_bar(bar(960_000, 2.0))
-    assert 0 == len(book.take_rows())
+    book.apply_ticker("BIOUSDT", 1_000_000, TickerFields(last="7"))
+    book.apply_bar(bar(960_000, 7.0, is_closed=True, symbol="BIOUSDT"))
 
     rows = book.take_rows_of("AIAUSDT")
 
     assert ([1_000_500], [2.0]) == ([tick.ts_ms for tick in rows.ticks], [one.close for one in rows.bars])
+    others = book.take_rows()
+    assert ["BIOUSDT", "BIOUSDT"] == [row.symbol for row in [*others.ticks, *others.bars]]
 
 
 def test_a_closed_bar_is_written_at_once_with_the_open_interest_of_its_end() -> None:

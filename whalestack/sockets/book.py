@@ -12,6 +12,8 @@ from whalestack.sockets.frames import TickerFields, number
 
 # A database that is away for long must not fill the memory; the newest rows are kept.
 MOST_WAITING = 50_000
+# A message may be overtaken by a later one, but not by a market minute.
+OVERTAKEN_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,17 @@ class MarketBook:
         self._bars: dict[tuple[str, int], BarRow] = {}
         self._liquidations: list[LiquidationRow] = []
 
-    def apply_ticker(self, symbol: str, ts_ms: int, fields: TickerFields) -> PriceChange | None:
+    def apply_ticker(
+        self, symbol: str, ts_ms: int, fields: TickerFields, *, is_snapshot: bool = False
+    ) -> PriceChange | None:
         """Merge a ticker message; a message older than the last one is left out.
 
         Args:
             symbol: of the topic.
             ts_ms: the message's time, market ms.
             fields: what it carries; what it does not carry stays as it was.
+            is_snapshot: whether it is a state from which changes go on. One from long before
+                the last message starts the coin anew: then the last one's time was wrong.
 
         Returns:
             The change, if the price or the open interest changed and the price is known.
@@ -85,6 +91,8 @@ class MarketBook:
         turnover, funding = number(fields.turnover_24h), number(fields.funding_rate)
         with self._lock:
             coin = self._coins.setdefault(symbol, _Coin())
+            if is_snapshot and ts_ms < coin.ts_ms - OVERTAKEN_MS:
+                coin = self._coins[symbol] = _Coin()
             if ts_ms < coin.ts_ms:
                 return None
             before = (coin.last, coin.open_interest)
@@ -148,16 +156,19 @@ class MarketBook:
         """What is due for the database: thinned ticks, closed bars, now and then open ones."""
         with self._lock:
             due = [key for key, bar in self._bars.items() if self._is_due(bar)]
-            return self._taken(due)
+            rows = WaitingRows(self._ticks[-MOST_WAITING:], self._taken_bars(due), self._liquidations)
+            self._ticks, self._liquidations = [], []
+            return rows
 
     def take_rows_of(self, symbol: str) -> WaitingRows:
-        """All that waits, and the coin's latest tick and open bar with it, thinned or not."""
+        """What waits of one coin, its latest tick and open bar with it, thinned or not."""
         with self._lock:
             coin = self._coins.get(symbol)
             if coin is not None and coin.last is not None and coin.ts_ms > coin.kept_ms:
                 self._keep(symbol, coin)
-            due = [key for key, bar in self._bars.items() if key[0] == symbol or self._is_due(bar)]
-            return self._taken(due)
+            ticks = [tick for tick in self._ticks if tick.symbol == symbol]
+            self._ticks = [tick for tick in self._ticks if tick.symbol != symbol]
+            return WaitingRows(ticks, self._taken_bars([key for key in self._bars if key[0] == symbol]), [])
 
     def put_back(self, rows: WaitingRows) -> None:
         """Have rows wait again: writing them failed. What came since then wins."""
@@ -200,11 +211,9 @@ class MarketBook:
         coin = self._coins.get(bar.symbol)
         return bar.is_closed or coin is None or coin.ts_ms - coin.bar_written_ms >= self._open_bar_spacing_ms
 
-    def _taken(self, due: list[tuple[str, int]]) -> WaitingRows:
+    def _taken_bars(self, due: list[tuple[str, int]]) -> list[BarRow]:
         bars = [self._bars.pop(key) for key in due]
         for bar in bars:
             if (coin := self._coins.get(bar.symbol)) is not None:
                 coin.bar_written_ms = coin.ts_ms
-        rows = WaitingRows(self._ticks[-MOST_WAITING:], bars, self._liquidations)
-        self._ticks, self._liquidations = [], []
-        return rows
+        return bars

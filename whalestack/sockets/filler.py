@@ -176,6 +176,9 @@ class HistoryFiller:
 def rows_of(bars: Sequence[Kline], interest: Sequence[OpenInterestPoint], length_ms: int) -> list[BarRow]:
     """Rows of `candles`, each with the open interest of the last point before the bar's end.
 
+    A bar that was open when it was fetched is left out: by the time it is written the stream
+    may have written its end.
+
     Args:
         bars: of one interval.
         interest: points, oldest first; a bar before the first one has none.
@@ -194,9 +197,9 @@ def rows_of(bars: Sequence[Kline], interest: Sequence[OpenInterestPoint], length
             volume=bar.volume,
             turnover_usd=bar.turnover_usd,
             open_interest=_standing(interest, bisect.bisect_right(times, bar.start_ms + length_ms - 1) - 1),
-            is_closed=bar.is_closed,
         )
         for bar in bars
+        if bar.is_closed
     ]
 
 

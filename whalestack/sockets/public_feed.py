@@ -51,7 +51,10 @@ class PublicFeed:
         """Handle one message. Raises `BadFrame`."""
         stream, _, rest = frame.topic.partition(".")
         if stream == "tickers":
-            self._on_change(self.book.apply_ticker(rest, frame.ts, read_ticker(frame)))
+            is_snapshot = frame.kind == "snapshot"
+            self._on_change(
+                self.book.apply_ticker(rest, frame.ts, read_ticker(frame), is_snapshot=is_snapshot)
+            )
         elif stream == "kline":
             self._on_bars(frame, rest.partition(".")[2])
         elif stream == "allLiquidation":

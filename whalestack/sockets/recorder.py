@@ -59,9 +59,12 @@ class Recorder:
         return self._write(self._book.take_rows())
 
     def store_coin(self, symbol: str) -> bool:
-        """Write what is due, and all there is of one coin; False if it could not be written."""
+        """Write all there is of one coin, for the job that follows; always True.
+
+        Where it could not be written the job goes all the same: it measures what it finds,
+        and older ticks are better than no look at all.
+        """
         self._write(self._book.take_rows_of(symbol))
-        # A job that finds older ticks is better than none: it measures again what it finds.
         return True
 
     def _write(self, rows: WaitingRows) -> bool:
