@@ -138,6 +138,7 @@ def test_a_pushed_price_is_the_price(simulator: Served) -> None:
 def test_health_says_what_is_played(simulator: Served) -> None:
     health = requests.get(f"{simulator.url}/sim/health", timeout=10).json()
     assert (True, 3, False) == (health["ok"], health["coins"], health["ended"])
+    assert "open_interest" in health["derived_data"]
 
 
 def test_events_can_be_asked_for(simulator: Served) -> None:

@@ -58,6 +58,7 @@ def health(world: World) -> dict[str, Any]:
         "market": world.settings.simulator_market,
         "coins": len(market.symbols),
         "derived_instruments": list(getattr(market, "derived_instruments", ())),
+        "derived_data": list(getattr(market, "derived_data", ())),
         "start_ms": market.start_ms,
         "now_ms": market.now_ms,
         "end_ms": market.end_ms,

@@ -56,6 +56,7 @@ class MirrorMarket(StoredMarket):
     """
 
     end_ms: int | None = None
+    derived_data = ("open_interest_before_the_start",)
 
     def __init__(
         self,

@@ -23,6 +23,9 @@ class StoredMarket:
         seed: of the sizes of derived liquidations.
     """
 
+    derived_data: tuple[str, ...] = ("open_interest", "funding_rate", "mark_price", "book", "liquidations")
+    """What no recording tells and a stated rule makes up."""
+
     def __init__(self, instruments: Instruments, store: CandleStore, *, start_ms: int, seed: int) -> None:
         self._instruments = instruments
         self._symbols = tuple(instruments.rows)
