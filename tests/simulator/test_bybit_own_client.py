@@ -24,10 +24,15 @@ def server() -> Iterator[Loopback]:
     running.stop()
 
 
+def own_client(server: Loopback, timeout_s: float) -> BybitClient:
+    """The system's client, pointed at the server."""
+    changed = {"bybit_rest_url": server.url, "bybit_timeout_s": timeout_s}
+    return BybitClient.from_settings(server.world.settings.model_copy(update=changed), server.clock)
+
+
 @pytest.fixture
 def client(server: Loopback) -> BybitClient:
-    changed = {"bybit_rest_url": server.url, "bybit_timeout_s": 1.0}
-    return BybitClient.from_settings(server.world.settings.model_copy(update=changed), server.clock)
+    return own_client(server, 5.0)
 
 
 def entry(link_id: str, *, price: str | None = "98", qty: str = "2") -> OrderRequest:
@@ -78,7 +83,7 @@ def test_a_lost_answer_is_unknown_and_is_found_by_asking(server: Loopback, clien
     rule = FaultRule("POST /v5/order/create", FaultKind.TIMEOUT_AFTER, times=1, delay_ms=3000)
     server.inside(lambda: server.world.faults.add(rule))
     with pytest.raises(BybitOutcomeUnknown):
-        client.place(entry("a_1_x_e0"))
+        own_client(server, 0.3).place(entry("a_1_x_e0"))
     found = client.find_order(COIN, "a_1_x_e0")
     assert found is not None
     assert "New" == found.status

@@ -9,10 +9,7 @@ import pytest
 import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
-from tests.simulator.bybit_loopback import KEY, Loopback, loopback
-from whalestack.simulator.bybit_rest import BybitRest, Call
-from whalestack.simulator.bybit_rest_auth import ApiKey
-from whalestack.simulator.bybit_rest_limits import BybitLimits
+from tests.simulator.bybit_loopback import Loopback, loopback
 from whalestack.simulator.faults import FaultKind, FaultRule
 
 COIN = "AAAUSDT"
@@ -201,86 +198,6 @@ def test_the_key_may_trade_and_not_withdraw(server: Loopback) -> None:
     assert [] == permissions["Wallet"]
 
 
-def test_no_answer_and_no_error_repeats_the_secret(server: Loopback) -> None:
-    assert "secret" not in repr(ApiKey("key", "secret"))
-
-
-def test_a_raw_query_is_signed_as_sent(server: Loopback) -> None:
-    """A cursor holds percent signs; decoding and encoding it again would break the signature."""
-    now = 1_000_000
-    gate = BybitRest(server.world, real_ms=lambda: now)
-    query = "category=linear&cursor=a%3Db%26&settleCoin=USDT"
-    headers = {"X-BAPI-API-KEY": KEY, "X-BAPI-TIMESTAMP": str(now), "X-BAPI-RECV-WINDOW": "5000"}
-    headers["X-BAPI-SIGN"] = gate.key.sign(f"{now}{KEY}5000{query}")
-    reply = gate.answer(Call("GET", "/v5/position/list", query, headers=headers))
-    assert b'"retCode":0' in reply.body
-
-
-@pytest.mark.parametrize(("shift_ms", "code"), [(0, 0), (-5001, 10002), (999, 0), (1000, 10002)])
-def test_a_timestamp_may_be_old_by_the_window_and_early_by_less_than_a_second(
-    server: Loopback, shift_ms: int, code: int
-) -> None:
-    now = 1_000_000
-    gate = BybitRest(server.world, real_ms=lambda: now)
-    stamp = now + shift_ms
-    headers = {"X-BAPI-API-KEY": KEY, "X-BAPI-TIMESTAMP": str(stamp), "X-BAPI-RECV-WINDOW": "5000"}
-    headers["X-BAPI-SIGN"] = gate.key.sign(f"{stamp}{KEY}5000accountType=UNIFIED")
-    reply = gate.answer(Call("GET", "/v5/account/wallet-balance", "accountType=UNIFIED", headers=headers))
-    assert f'"retCode":{code},'.encode() in reply.body
-
-
-# --- how often one may ask ---------------------------------------------------------------------
-
-
-def test_the_eleventh_order_of_a_second_is_refused_with_the_headers_that_say_when(server: Loopback) -> None:
-    client = server.client(return_response_headers=True, retry_codes={1})
-    left = []
-    for number in range(10):
-        _, _, headers = client.place_order(**BUY, qty="1", price="98", orderLinkId=f"a_{number}_x_e0")
-        left.append(int(headers["X-Bapi-Limit-Status"]))
-    assert list(range(9, -1, -1)) == left
-    with pytest.raises(InvalidRequestError) as refused:
-        client.place_order(**BUY, qty="1", price="98", orderLinkId="a_10_x_e0")
-    assert 10006 == refused.value.status_code
-    assert ("10", "0") == tuple(
-        refused.value.resp_headers[name] for name in ("X-Bapi-Limit", "X-Bapi-Limit-Status")
-    )
-    client.get_positions(**LINEAR)  # another endpoint has its own limit
-
-
-def test_the_limit_is_rolling_and_says_a_time_that_lies_ahead(server: Loopback) -> None:
-    clock = [1_000_000]
-    gate = BybitRest(server.world, real_ms=lambda: clock[0])
-
-    def ask() -> tuple[bytes, int]:
-        headers = {"X-BAPI-API-KEY": KEY, "X-BAPI-TIMESTAMP": str(clock[0]), "X-BAPI-RECV-WINDOW": "5000"}
-        headers["X-BAPI-SIGN"] = gate.key.sign(f"{clock[0]}{KEY}5000category=linear")
-        reply = gate.answer(Call("GET", "/v5/account/fee-rate", "category=linear", headers=headers))
-        return reply.body[:16], int(reply.headers["X-Bapi-Limit-Reset-Timestamp"])
-
-    for _ in range(5):
-        assert b'{"retCode":0,"re' == ask()[0]
-        clock[0] += 100
-    body, reset_ms = ask()
-    assert b'{"retCode":10006' == body
-    assert clock[0] < reset_ms
-    clock[0] = reset_ms
-    assert b'{"retCode":0,"re' == ask()[0]
-
-
-def test_an_address_that_asks_too_often_is_shut_out(server: Loopback) -> None:
-    clock = [1_000_000]
-    limits = BybitLimits(ip_requests=3, ip_window_s=5, ban_s=600)
-    gate = BybitRest(server.world, limits, real_ms=lambda: clock[0])
-    tickers = Call("GET", "/v5/market/tickers", "category=linear")
-    assert [200, 200, 200, 403] == [gate.answer(tickers).status for _ in range(4)]
-    clock[0] += 10_000
-    assert 403 == gate.answer(tickers).status
-    assert 200 == gate.answer(Call("GET", tickers.path, tickers.query, address="10.0.0.2")).status
-    clock[0] += 600_000
-    assert 200 == gate.answer(tickers).status
-
-
 # --- faults ----------------------------------------------------------------------------------------
 
 
@@ -305,10 +222,10 @@ def test_a_lost_answer_is_resolved_by_asking_for_the_link_id(
     server: Loopback, kind: FaultKind, error: type[Exception], is_there: bool
 ) -> None:
     strike(server, kind)
-    client = server.client(timeout=0.3)
+    client = server.client()
     order = {**BUY, "qty": "1", "price": "98", "stopLoss": "95", "orderLinkId": "a_1_x_e0"}
     with pytest.raises(error):
-        client.place_order(**order)
+        server.client(timeout=0.3).place_order(**order)
     found = client.get_open_orders(**LINEAR, orderLinkId="a_1_x_e0")["result"]["list"]
     assert is_there == bool(found)
     if is_there:
