@@ -101,7 +101,9 @@ async def serve(
         Exception: whatever broke the world's loop: a market that stands still is worse than none.
     """
     app = build_app(world)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=0.3, keepalive_timeout=600.0
+    )
     await runner.setup()
     try:
         listening = socket.create_server((host, port), reuse_port=False, backlog=1024)
