@@ -31,7 +31,7 @@ def wait_until(holds: Callable[[], object], *, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+        time.sleep(0.03)
 
 
 @dataclass

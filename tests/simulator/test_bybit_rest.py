@@ -9,7 +9,7 @@ import pytest
 import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
-from tests.simulator.bybit_loopback import Loopback, loopback
+from tests.simulator.bybit_loopback import Loopback, loopback, wait_until
 from whalestack.simulator.faults import FaultKind, FaultRule
 
 COIN = "AAAUSDT"
@@ -230,6 +230,24 @@ def test_a_lost_answer_is_resolved_by_asking_for_the_link_id(
     assert is_there == bool(found)
     if is_there:
         assert 110072 == code_of(client.place_order, **order)
+    assert 0 == server.inside(server.world.exchange.stats)["duplicated_orders"]
+
+
+def test_an_order_may_arrive_after_it_was_asked_for_and_not_found(server: Loopback) -> None:
+    """Not found is no proof until the request's time window is over: it may still be on its way."""
+    rule = FaultRule("POST /v5/order/create", FaultKind.LATENCY, times=1, delay_ms=800)
+    server.inside(lambda: server.world.faults.add(rule))
+    order = {**BUY, "qty": "1", "price": "98", "stopLoss": "95", "orderLinkId": "a_1_x_e0"}
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        server.client(timeout=0.2).place_order(**order)
+    client = server.client()
+
+    def found() -> list[Any]:
+        rows: list[Any] = client.get_open_orders(**LINEAR, orderLinkId="a_1_x_e0")["result"]["list"]
+        return rows
+
+    assert [] == found()
+    wait_until(found)
     assert 0 == server.inside(server.world.exchange.stats)["duplicated_orders"]
 
 

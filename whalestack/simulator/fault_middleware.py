@@ -32,6 +32,7 @@ def fault_middleware(faults: Faults) -> Any:
         endpoint = f"{request.method} {request.path}"
         late = faults.take(endpoint, {FaultKind.LATENCY})
         if late is not None:
+            await request.read()  # a client that leaves meanwhile has sent it all the same: it arrives late
             await asyncio.sleep(late.delay_ms / 1000.0)
         rule = faults.take(endpoint, HTTP_KINDS - {FaultKind.LATENCY})
         return await handler(request) if rule is None else await _inject(rule, request, handler)
