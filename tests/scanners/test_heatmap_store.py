@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -229,3 +231,38 @@ def test_a_seed_gives_way_to_the_first_thing_seen(db: Database, now: datetime) -
         row = work.session.get(CoinThreshold, SYMBOL)
         assert row is not None
         assert (4.0, now) == (row.oi_change_pct, row.last_updated)
+
+
+def test_a_round_and_a_refetch_at_once_store_a_cluster_once(db: Database, now: datetime) -> None:
+    """Eight transactions with the same cluster begin together: one row, seen by the others."""
+    together = threading.Barrier(8)
+
+    def work(place: int) -> StoreCounts:
+        fetched = a_map(now + timedelta(milliseconds=place), above(102.0, 104.0))
+        together.wait(5)
+        return store(db, fetched)
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(work, range(8)))
+    assert (1, 7) == (sum(each.clusters_new for each in counts), sum(each.clusters_seen for each in counts))
+    (row,) = clusters(db)
+    assert now + timedelta(milliseconds=7) == row.last_seen_at
+
+
+def test_batches_with_the_same_coins_in_another_order_do_not_block_each_other(
+    db: Database, now: datetime
+) -> None:
+    """Locks are taken in the order of the names, whatever the order of the maps."""
+    names = [f"C{i}USDT" for i in range(6)]
+    add_coins(db, now, *names)
+    together = threading.Barrier(4)
+
+    def work(place: int) -> int:
+        ordered = names if place % 2 else names[::-1]
+        at = now + timedelta(milliseconds=place)
+        together.wait(5)
+        return store(db, *(a_map(at, above(102.0, 104.0), symbol=name) for name in ordered)).stored
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [6, 6, 6, 6] == list(pool.map(work, range(4)))
+    assert 6 == len(clusters(db))
