@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
+from whalestack.db import timescale
 from whalestack.db.engine import Database
 from whalestack.db.models import LiquidationSnapshot
 from whalestack.db.retention import Means, Retention, keep_days
@@ -141,3 +142,51 @@ def test_a_market_that_is_played_back_has_no_wall_clock_policies(
 
     with timescale_db.begin() as work:
         assert {} == retention_days(work.session.connection())
+
+
+def test_policies_that_the_server_fails_to_run_are_run_by_the_task(
+    timescale_db: Database, settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_maps(timescale_db, 0, 3, 40)
+    with timescale_db.begin() as work:
+        jobs = work.session.execute(
+            text(
+                "select job_id, proc_name from timescaledb_information.jobs"
+                " where hypertable_name = 'liquidation_snapshots'"
+            )
+        ).all()
+    failing = {row.job_id: row.proc_name for row in jobs}
+    monkeypatch.setattr(timescale, "failing_jobs", lambda _connection: failing)
+
+    report = Retention(timescale_db, settings, clock).apply()
+
+    assert ("policy_compression", "policy_retention") == report.run_here
+    with timescale_db.begin() as work:
+        compressed = work.session.execute(
+            text("select is_compressed from timescaledb_information.chunks order by range_start")
+        ).scalars()
+        assert [True, False] == list(compressed)
+        assert [NOW, NOW - timedelta(days=3)] == maps_in(work.session.connection())
+
+
+def test_a_failed_run_of_a_policy_is_seen(timescale_db: Database) -> None:
+    """The server's own record of runs is what decides; here it is written by hand."""
+    with timescale_db.begin() as work:
+        connection = work.session.connection()
+        connection.execute(text("select _timescaledb_functions.stop_background_workers()"))
+        job = connection.execute(
+            text(
+                "select job_id from timescaledb_information.jobs"
+                " where hypertable_name = 'candles' and proc_name = 'policy_retention'"
+            )
+        ).scalar_one()
+        connection.execute(
+            text(
+                "insert into _timescaledb_internal.bgw_job_stat values"
+                " (:job, now(), now(), now(), '-infinity', false, 1, '0', '0', 0, 1, 0, 1, 0, 0)"
+                " on conflict (job_id) do update set last_run_success = false"
+            ),
+            {"job": job},
+        )
+
+        assert "policy_retention candles" == timescale.failing_jobs(connection)[job]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import structlog
 from sqlalchemy import text
 
 from whalestack.clock import Clock
@@ -22,6 +23,9 @@ from whalestack.db.timescale import TIME_TABLES, TimeTable
 DELETE_BATCH_ROWS = 20_000  # a transaction of well under a second, so that nobody waits on it
 # No more in one run than a worker may spend; the next run goes on where this one stopped.
 MAX_BATCHES = 100
+POLICY_TIMEOUT_S = 240  # below the time limit of the queue that runs this
+
+logger = structlog.get_logger(__name__)
 
 
 class Means(StrEnum):
@@ -40,12 +44,14 @@ class RetentionReport:
         means: policies set, chunks dropped, or rows deleted.
         removed: chunks or rows removed, by table; tables with none are left out.
         policies: days of each policy that was changed to what the settings say.
+        run_here: policies that the server fails to run by itself and that were run here.
         is_complete: False when rows are left for the next run.
     """
 
     means: Means
     removed: dict[str, int] = field(default_factory=dict)
     policies: dict[str, int] = field(default_factory=dict)
+    run_here: tuple[str, ...] = ()
     is_complete: bool = True
 
 
@@ -108,7 +114,21 @@ class Retention:
             wrong = {name: days for name, days in self._keep_days.items() if in_force.get(name) != days}
             for name, days in wrong.items():
                 timescale.set_retention(connection, name, days)
-        return RetentionReport(Means.POLICIES, policies=wrong)
+        return RetentionReport(Means.POLICIES, policies=wrong, run_here=self._run_failing_policies())
+
+    def _run_failing_policies(self) -> tuple[str, ...]:
+        """Do the work of policies whose scheduled runs fail, or the disk would fill unseen."""
+        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            failing = timescale.failing_jobs(connection)
+            if failing:
+                logger.warning("policies_fail_on_server", policies=sorted(failing.values()))
+                connection.execute(text(f"set statement_timeout = '{POLICY_TIMEOUT_S}s'"))
+            try:
+                for job_id in failing:
+                    timescale.run_job(connection, job_id)
+            finally:
+                connection.execute(text("reset statement_timeout"))
+        return tuple(sorted(failing.values()))
 
     def _drop_chunks(self) -> RetentionReport:
         """By market time; the policies would drop a recorded market as too old, so they go."""
