@@ -180,9 +180,25 @@ def test_maps_that_stay_old_end_in_a_refusal(world: World) -> None:
     world.agents.reconciler.run()
     signal_id = world.add_signal()
 
-    outcomes = [world.act(signal_id).outcome for _ in range(4)]
+    outcomes = []
+    for _ in range(4):
+        outcomes.append(world.act(signal_id).outcome)
+        world.clock.advance(21)
+        world.set_tick(100)
     assert outcomes == ["refetching", "refetching", "refetching", "refused"]
     assert [plan.reasons[0]["code"] for plan in world.plans] == ["stale_maps"]
+
+
+def test_a_refetch_that_is_under_way_is_not_asked_for_again(world: World) -> None:
+    """The sweep delivers the signal meanwhile; that must not use up the askings."""
+    world.add_coin()
+    world.add_maps(age_s=301)
+    world.set_price(100)
+    world.agents.reconciler.run()
+    signal_id = world.add_signal()
+    for _ in range(6):
+        assert world.act(signal_id).outcome == "refetching"
+    assert len(world.jobs("refetch.coin")) == 1
 
 
 def test_a_signal_that_is_too_old_expires(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 from tests.agents.fake_exchange import FakeExchange
 from whalestack.agents.trading import TradingAgents, build_trading
+from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Execution, OrderState
 from whalestack.clock import ManualClock, to_ms
 from whalestack.config import Settings
@@ -18,8 +20,11 @@ from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
 from whalestack.db.models import (
     AgentLog,
+    Candle,
     Coin,
     CoinLiquidationPattern,
+    CoinRanking,
+    CoinThreshold,
     Fill,
     LiquidationCluster,
     LiquidationSnapshot,
@@ -46,10 +51,14 @@ class World:
         settings: Settings,
         clock: ManualClock,
         client: redis.Redis,
+        port: ExchangePort | None = None,
+        wall_ms: Callable[[], int] | None = None,
     ) -> None:
         self.db, self.dispatcher, self.settings, self.clock = db, dispatcher, settings, clock
         self.redis = client
         self.exchange = FakeExchange(clock)
+        self.port: ExchangePort = port or self.exchange
+        self.wall_ms = wall_ms or (lambda: to_ms(clock.now()))
         self.live = LiveMarket(client)
         self.agents = self.restart()
 
@@ -58,12 +67,12 @@ class World:
         self.settings = settings or self.settings
         self.agents = build_trading(
             db=self.db,
-            exchange=self.exchange,
+            exchange=self.port,
             live=self.live,
             settings=self.settings,
             clock=self.clock,
             redis_client=self.redis,
-            wall_ms=lambda: to_ms(self.clock.now()),
+            wall_ms=self.wall_ms,
             sleep=lambda _seconds: None,
         )
         return self.agents
@@ -176,6 +185,58 @@ class World:
         }
         with self.db.begin() as work:
             work.session.add(CoinLiquidationPattern(**(values | changes)))
+
+    def add_map_of(self, timeframe: str) -> None:
+        """The latest map of one more range, without clusters."""
+        with self.db.begin() as work:
+            work.session.add(
+                LiquidationSnapshot(
+                    symbol=SYMBOL,
+                    timeframe=timeframe,
+                    fetched_at=self.clock.now(),
+                    price=100.0,
+                    prices=[],
+                    values=[],
+                    source="t",
+                )
+            )
+
+    def add_threshold(self, least_usd: float) -> None:
+        with self.db.begin() as work:
+            work.session.add(
+                CoinThreshold(
+                    symbol=SYMBOL,
+                    min_cluster_threshold=least_usd,
+                    avg_cluster_size=least_usd * 10,
+                    last_updated=self.clock.now(),
+                )
+            )
+
+    def add_ranking(self, direction: str) -> None:
+        with self.db.begin() as work:
+            work.session.add(
+                CoinRanking(
+                    symbol=SYMBOL, created_at=self.clock.now(), rank=1, direction=direction, score=60.0
+                )
+            )
+
+    def add_candles(self, low: float) -> None:
+        """Fifty hours of candles whose lows run down to `low`."""
+        with self.db.begin() as work:
+            for hour in range(50):
+                work.session.add(
+                    Candle(
+                        symbol=SYMBOL,
+                        interval="60",
+                        start_at=self.clock.now() - timedelta(hours=hour + 1),
+                        open=100.0,
+                        high=100.5,
+                        low=low,
+                        close=100.0,
+                        volume=1.0,
+                        turnover_usd=100.0,
+                    )
+                )
 
     def add_signal(self, symbol: str = SYMBOL, direction: str = "LONG", occasion: str = "") -> int:
         now = self.clock.now()

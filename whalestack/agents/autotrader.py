@@ -143,6 +143,8 @@ class Autotrader:
         with self._db.begin() as work:
             row = store.locked_plan(work.session, plan.id)
             asked = int(row.inputs.get("refetches", 0))
+            if row.status == "checking" and self._is_under_way(row, asked):
+                return ActReport(signal.id, "refetching", tuple(stale))
             if row.status == "checking" and asked < MAX_REFETCHES:
                 row.inputs = {**row.inputs, "refetches": asked + 1}
                 row.updated_at = self._clock.now()
@@ -156,6 +158,10 @@ class Autotrader:
                 return ActReport(signal.id, "refetching", tuple(stale))
         refusal = Refusal("stale_maps", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
         return self._refuse(signal, plan, [refusal])
+
+    def _is_under_way(self, plan: TradePlan, asked: int) -> bool:
+        """A sweep may deliver the signal while its refetch still runs; that is no second asking."""
+        return asked > 0 and self._clock.now() - plan.updated_at < self._patience.refetch_takes
 
     def _refuse(
         self, signal: Signal, plan: TradePlan, refusals: Sequence[Refusal], *, status: str = "refused"

@@ -37,6 +37,7 @@ class Patience:
         unknown_bound: an outcome still unknown after this is told to the owner.
         send_within: an intent older than this is not sent any more.
         leave_alone: a signal or intent younger than this is still being worked on; a sweep waits.
+        refetch_takes: so long a refetch that was asked for is waited for before it is asked for again.
         reconciled_within: trading stops when the last reconciliation is older than this.
         overlap: how far back a poll asks for fills before the newest one it knows.
     """
@@ -47,6 +48,7 @@ class Patience:
     unknown_bound: timedelta
     send_within: timedelta
     leave_alone: timedelta
+    refetch_takes: timedelta
     reconciled_within: timedelta
     overlap: timedelta
 
@@ -61,6 +63,7 @@ class Patience:
             unknown_bound=at_least_real(clock, settings.unknown_order_bound_s, request_s + 2 * _LAG_REAL_S),
             send_within=at_least_real(clock, settings.signal_max_age_s, request_s),
             leave_alone=at_least_real(clock, 30.0, 2.0),
+            refetch_takes=at_least_real(clock, 20.0, 3.0),
             reconciled_within=at_least_real(clock, settings.reconcile_max_age_s, _GATE_REAL_S),
             overlap=at_least_real(clock, 900.0, _OVERLAP_REAL_S),
         )

@@ -151,7 +151,6 @@ def _has_record(patterns: Mapping[str, CoinLiquidationPattern], timeframe: str, 
 def _entry(
     inputs: PlanInputs, direction: Direction, target: LiquidationCluster, settings: Settings
 ) -> EntryPlan | Refusal:
-    behind = [_value(each) for each in _significant(inputs) if each.side != target_side(direction)]
     return plan_entry(
         settings.autotrader_strategy,
         direction,
@@ -159,9 +158,21 @@ def _entry(
         ask=inputs.tick.ask or inputs.tick.last,
         target=_value(target),
         hit=_value(inputs.hit) if inputs.hit is not None else None,
-        behind=min(behind, key=lambda each: abs(each.near_edge - inputs.tick.last), default=None),
+        behind=_behind(inputs, direction, settings),
         offset_pct=settings.entry_offset_pct,
     )
+
+
+def _behind(inputs: PlanInputs, direction: Direction, settings: Settings) -> Cluster | None:
+    """The nearest cluster on the stop's side that a stop within its bounds could meet at all."""
+    price = inputs.tick.last
+    reach = price * settings.stop_max_pct / 100
+    near = [
+        _value(each)
+        for each in _significant(inputs)
+        if each.side != target_side(direction) and 0 < (price - _near_edge(each)) * sign(direction) <= reach
+    ]
+    return min(near, key=lambda each: abs(each.near_edge - price), default=None)
 
 
 def _with_stop(
