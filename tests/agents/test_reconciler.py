@@ -109,11 +109,14 @@ def test_a_trade_whose_exit_was_never_told_is_closed_by_asking(world: World) -> 
 
 
 def test_a_trade_that_has_vanished_without_a_trace_is_closed_with_the_reason(world: World) -> None:
-    """No fill, no result: closed at its entry price, and the note says so."""
+    """No fill, no result: missed twice, some time apart, it is closed at its entry price, with a note."""
     world.act(world.ready())
     world.deliver_stream()
     world.clock.advance(60)
     world.exchange.close_by_hand(SYMBOL, Decimal(105), leave_trace=False)
+    assert world.agents.reconciler.run().closed == ()
+    assert world.agents.reconciler.run().closed == ()
+    world.clock.advance(60)
     report = world.agents.reconciler.run()
 
     assert len(report.closed) == 1
@@ -122,6 +125,54 @@ def test_a_trade_that_has_vanished_without_a_trace_is_closed_with_the_reason(wor
     assert trade.notes is not None
     assert [plan.status for plan in world.plans] == ["closed"]
     assert len(world.told("close")) == 1
+
+
+def test_one_empty_answer_closes_nothing(world: World) -> None:
+    """The exchange shows no position once, and shows it again a minute later."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.clock.advance(60)
+    held = world.exchange.held.pop(SYMBOL)
+    assert len(world.agents.reconciler.run().differences) == 1
+    world.exchange.held[SYMBOL] = held
+    world.clock.advance(60)
+    assert world.agents.reconciler.run().differences == ()
+    assert [trade.status for trade in world.trades] == ["open"]
+
+
+def test_a_position_of_our_own_order_is_not_taken_for_a_persons(world: World) -> None:
+    """Bybit shows the position before it lists the fill: nobody adopts it meanwhile."""
+    world.restart(world.settings.model_copy(update={"adopt_unknown_positions": True}))
+    world.act(world.ready())
+    fills, world.exchange.fills = world.exchange.fills, []
+    report = world.agents.reconciler.run()
+    assert (report.adopted, report.differences) == ((), ())
+    world.exchange.fills = fills
+    world.agents.reconciler.run()
+    assert [(trade.agent_name, trade.open_qty) for trade in world.trades] == [
+        ("conservative-1", Decimal("16.1"))
+    ]
+
+
+def test_an_order_that_fills_after_it_was_given_up_is_a_trade_all_the_same(world: World) -> None:
+    """Whatever the order's row says, a fill is a fact: the position is known, protected and told."""
+    signal_id = world.ready()
+    world.exchange.fail("place", WorkerKilled(), after=False)
+    with pytest.raises(WorkerKilled):
+        world.act(signal_id)
+    world.clock.advance(20)
+    world.agents.order_keeper.poll()
+    [order] = world.orders
+    world.exchange._take(
+        OrderRequest(
+            SYMBOL, Side.BUY, order.qty, order.order_link_id, price=order.price, stop_loss=order.stop_loss
+        )
+    )
+    world.agents.reconciler.run()
+    assert [each.status for each in world.orders] == ["rejected"]
+    assert [(trade.status, trade.agent_name) for trade in world.trades] == [("open", "conservative-1")]
+    assert [plan.status for plan in world.plans] == ["open"]
+    assert world.exchange.naked == []
 
 
 def test_a_vanished_trade_is_closed_at_the_price_of_the_exchanges_own_result(world: World) -> None:
@@ -144,8 +195,9 @@ def test_real_fills_that_come_late_replace_the_stand_in(world: World) -> None:
     late = [each for each in world.exchange.fills if not each.order_link_id]
     world.exchange.fills = [each for each in world.exchange.fills if each.order_link_id]
     world.exchange.closed.clear()
-    world.clock.advance(60)
-    world.agents.reconciler.run()
+    for _ in range(2):
+        world.clock.advance(60)
+        world.agents.reconciler.run()
     assert [trade.exit_price for trade in world.trades] == [Decimal(100)]
 
     world.agents.order_keeper.apply_executions(late, "poll")

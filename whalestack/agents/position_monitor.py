@@ -18,7 +18,7 @@ from whalestack.config import Settings
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
-from whalestack.db.live import LiveMarket
+from whalestack.db.live import LiveMarket, PriceWatch
 from whalestack.db.models import Coin, Trade
 from whalestack.errors import TryAgain, WhalestackError
 from whalestack.math.directions import as_direction
@@ -89,7 +89,7 @@ class PositionMonitor:
                 trade = store.open_trade(work.session, symbol)
                 coin = inputs.coin(work.session, symbol)
             if trade is None or coin is None:
-                self._live.clear_watch(symbol)
+                self._watch(symbol, PriceWatch())
                 return MonitorReport("no_trade")
             return self._look(trade, coin)
 
@@ -167,9 +167,15 @@ class PositionMonitor:
         """Have the streams call at the next step's price, so that nobody waits for the sweep."""
         direction = as_direction(trade.side)
         following = next_step_price(direction, trade.entry_price, price, self._settings.trailing_steps_pct)
-        if following is None:
-            self._live.clear_watch(trade.symbol)
-        elif direction == "LONG":
-            self._live.set_watch(trade.symbol, above=float(following))
-        else:
-            self._live.set_watch(trade.symbol, below=float(following))
+        limit = float(following) if following is not None else None
+        self._watch(trade.symbol, PriceWatch(above=limit) if direction == "LONG" else PriceWatch(below=limit))
+
+    def _watch(self, symbol: str, watch: PriceWatch) -> None:
+        """Without Redis nobody is called early; the sweep looks at every position anyway."""
+        try:
+            if watch == PriceWatch():
+                self._live.clear_watch(symbol)
+            else:
+                self._live.set_watch(symbol, above=watch.above, below=watch.below)
+        except TryAgain as error:
+            log.warning("watch_not_left", symbol=symbol, error=str(error))

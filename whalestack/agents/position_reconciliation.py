@@ -12,6 +12,7 @@ import structlog
 from whalestack.agents.adoption import adopt_position, close_on_paper
 from whalestack.agents.alerts import alert
 from whalestack.agents.order_keeper import OrderKeeper
+from whalestack.agents.patience import Patience
 from whalestack.agents.pnl import direction_of
 from whalestack.agents.trade_book import TradeBook
 from whalestack.clients.bybit.port import ExchangePort
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 AGENT_NAME = "reconciler"
 LOOK_BACK = timedelta(hours=1)
+MISSING = "trade_missing"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class PositionReconciliation:
         self._clock = clock
         self._keeper = keeper
         self._trade_book = trade_book
+        self._patience = Patience.from_settings(settings, clock)
 
     def run(self, held: Sequence[Position]) -> PositionFindings:
         """Compare every symbol that either side holds.
@@ -109,14 +112,24 @@ class PositionReconciliation:
         if position is None and trade is not None:
             return self._close(trade)
         if position is not None and trade is None:
-            return self._unknown_position(position)
+            return ("", "") if self._fills_may_follow(symbol) else self._unknown_position(position)
         return "differences", self._report(symbol, _mismatch(position, trade))
+
+    def _fills_may_follow(self, symbol: str) -> bool:
+        """An order of ours is on its way: Bybit may show its position before it lists its fills."""
+        with self._db.begin() as work:
+            return store.has_active_plan(work.session, symbol)
 
     def _close(self, trade: Trade) -> tuple[str, str]:
         """The exchange does not hold it any more and no fill says why: its account of profit decides."""
         if self._exchange.position(trade.symbol) is not None:
             return "", ""
         results = self._exchange.closed_pnl(trade.symbol, since_ms=to_ms(trade.entry_time))
+        if not results and not self._was_missing_before(trade):
+            return (
+                "differences",
+                f"Trade {trade.id} in {trade.symbol} is not on Bybit; it is looked at once more",
+            )
         with self._db.begin() as work:
             store.lock_book(work.session, trade.symbol)
             row = store.locked_trade(work.session, trade.id)
@@ -126,6 +139,23 @@ class PositionReconciliation:
         sentence = f"Trade {trade.id} in {trade.symbol} is not on Bybit any more and was closed here"
         self._report(trade.symbol, sentence)
         return "closed", sentence
+
+    def _was_missing_before(self, trade: Trade) -> bool:
+        """One empty answer closes nothing: without a result that tells of the end, the position must
+        have been missing some time ago already."""
+        now = self._clock.now()
+        with self._db.begin() as work:
+            seen_at = store.logged_since(work.session, MISSING, trade.symbol, now - LOOK_BACK, trade.id)
+            if not seen_at:
+                store.log_action(
+                    work.session,
+                    agent_name=AGENT_NAME,
+                    action=MISSING,
+                    symbol=trade.symbol,
+                    details={"trade_id": trade.id},
+                    now=now,
+                )
+        return bool(seen_at) and now - seen_at[0] >= self._patience.absent_after
 
     def _unknown_position(self, position: Position) -> tuple[str, str]:
         size = f"{direction_of(position.side)} {position.size.normalize():f}"
@@ -163,7 +193,7 @@ class PositionReconciliation:
                 log.info("stop_followed", symbol=row.symbol, stop=str(position.stop_loss))
 
     def _report(self, symbol: str, sentence: str) -> str:
-        """Told once: the key is the sentence, so the same difference is not told every minute."""
+        """Told once a day: the key is the sentence, so the same difference is not told every minute."""
         now = self._clock.now()
         with self._db.begin() as work:
             alert(
@@ -171,7 +201,7 @@ class PositionReconciliation:
                 settings=self._settings,
                 now=now,
                 agent_name=AGENT_NAME,
-                key=f"difference:{sentence}",
+                key=f"difference:{now:%Y%m%d}:{sentence}",
                 what=f"{sentence}.",
                 symbol=symbol,
             )

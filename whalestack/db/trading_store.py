@@ -339,6 +339,22 @@ def log_action(
     )
 
 
+def logged_since(
+    session: Session, action: str, symbol: str, since: datetime, trade_id: int
+) -> Sequence[datetime]:
+    """When an action about a trade was logged at or after `since`, oldest first."""
+    return session.scalars(
+        select(AgentLog.created_at)
+        .where(
+            AgentLog.created_at >= since,
+            AgentLog.action == action,
+            AgentLog.symbol == symbol,
+            AgentLog.details["trade_id"].as_integer() == trade_id,
+        )
+        .order_by(AgentLog.created_at)
+    ).all()
+
+
 def mark_signal(
     session: Session, signal_id: int, status: str, reasons: list[dict[str, Any]], now: datetime
 ) -> None:
