@@ -18,12 +18,12 @@ from whalestack.clients.coinglass.errors import (
 )
 from whalestack.clients.coinglass.types import EndpointUsage
 from whalestack.clock import ManualClock
-from whalestack.config import Settings
+from whalestack.config import HeatmapSource, Settings
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
 from whalestack.db.models import ApiUsage, LiquidationCluster, LiquidationSnapshot, RefreshRound
 from whalestack.dispatch import Job, RecordingDispatcher
-from whalestack.errors import TryAgain
+from whalestack.errors import StopAndTell, TryAgain
 from whalestack.math.timeframes import SERVED_TIMEFRAMES, TIMEFRAMES
 from whalestack.scanners.heatmap import HeatmapScanner
 
@@ -294,6 +294,13 @@ def test_without_a_budget_no_round_is_started(scene: Scene) -> None:
     scanner = scene.scanner()
     with pytest.raises(BudgetUnavailable):
         scanner.start_round()
+    assert [] == scene.dispatcher.jobs
+
+
+def test_maps_of_the_own_model_are_not_promised(scene: Scene) -> None:
+    """The setting exists before the model does; a round says so instead of asking CoinGlass."""
+    with pytest.raises(StopAndTell, match="HEATMAP_SOURCE=model is not built yet"):
+        scene.scanner(heatmap_source=HeatmapSource.MODEL).start_round()
     assert [] == scene.dispatcher.jobs
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from whalestack.clients.coinglass.budget import CallBudget
 from whalestack.clients.coinglass.types import EndpointUsage
 from whalestack.clock import Clock
-from whalestack.config import Settings
+from whalestack.config import HeatmapSource, Settings
 from whalestack.db.coin_store import FollowedCoin, followed_coins
 from whalestack.db.engine import Database
 from whalestack.db.heatmap_store import StoreCounts, map_ages, store_maps
@@ -28,6 +28,7 @@ from whalestack.db.refresh_rounds import (
 )
 from whalestack.db.usage_store import add_usage
 from whalestack.dispatch import Job
+from whalestack.errors import StopAndTell
 from whalestack.math.timeframes import SERVED_TIMEFRAMES
 from whalestack.scanners.heatmap_reports import BatchReport, RefetchReport, RoundReport
 from whalestack.scanners.map_fetcher import Fetched, HeatmapPort, LivePrices, MapFetcher, Wanted
@@ -97,7 +98,10 @@ class HeatmapScanner:
 
         Raises:
             BudgetUnavailable: without the budget no call may be made.
+            StopAndTell: the settings ask for maps that nobody here can make.
         """
+        if self._settings.heatmap_source is not HeatmapSource.COINGLASS:
+            raise StopAndTell("HEATMAP_SOURCE=model is not built yet; set it to coinglass")
         calls_per_min = self._coinglass.budget.calls_per_min
         now = self._clock.now()
         with self._db.begin() as work:
