@@ -12,6 +12,7 @@ from tests.simulator.served_world import START_MS, Served, served, small_world
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
+from whalestack.simulator.faults import FaultKind, FaultRule
 from whalestack.simulator.market.base import Tick
 from whalestack.simulator.market.mirror import MirrorMarket, open_mirror
 from whalestack.simulator.market.mirror_socket import socket_url
@@ -91,6 +92,30 @@ def test_an_extreme_between_two_messages_is_a_tick(
     low = source.inside(dip)
     found = ticks_until_price(mirror, clock, "BTCUSDT", low)
     wait_until(lambda: found.extend(mirror.advance(clock.now_ms())) or mirror.ticker("BTCUSDT").last == last)
+
+
+def test_what_happened_while_the_socket_was_broken_is_made_good(
+    source: Served, mirror: MirrorMarket, clock: ManualClock
+) -> None:
+    """A dip in a minute that nobody heard of becomes a tick, and that minute its candle."""
+    wait_until(lambda: mirror.advance(clock.now_ms()))  # it listens
+    last = source.world.market.ticker("DOGEUSDT").last
+
+    def dip_unheard() -> float:
+        source.world.faults.add(FaultRule("WS /v5/public/linear", FaultKind.WS_DROP, times=1))
+        clock.advance(60)
+        low = source.world.push_price("DOGEUSDT", last * 0.9).price
+        source.world.push_price("DOGEUSDT", last)
+        clock.advance(120)
+        source.world.step()
+        return low
+
+    low = source.inside(dip_unheard)
+    ticks_until_price(mirror, clock, "DOGEUSDT", low)
+    assert 1 == source.world.faults.injected["ws_drop"]
+    minute = mirror.candles("DOGEUSDT", 60, end_ms=clock.now_ms(), limit=3)
+    assert low == minute.low[0]
+    assert low < minute.low[1:].min()
 
 
 def test_liquidations_are_passed_on(source: Served, mirror: MirrorMarket, clock: ManualClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from whalestack.errors import StopAndTell
 from whalestack.simulator.market.played import PlayedMarket
 from whalestack.simulator.market.synthetic import open_synthetic
 from whalestack.simulator.market.tempers import synthetic_coins
@@ -31,6 +32,11 @@ def test_the_same_seed_is_the_same_market() -> None:
 def test_another_seed_is_another_market() -> None:
     one, two = (open_synthetic(5, start_ms=START_MS, seed=seed) for seed in (3, 4))
     assert one.advance(START_MS + HOUR_MS) != two.advance(START_MS + HOUR_MS)
+
+
+def test_a_coin_that_is_not_played_is_named() -> None:
+    with pytest.raises(StopAndTell, match="NOSUCHUSDT"):
+        open_synthetic(5, start_ms=START_MS, seed=3, symbols=("BTCUSDT", "NOSUCHUSDT"))
 
 
 def test_how_often_the_market_is_asked_changes_nothing() -> None:

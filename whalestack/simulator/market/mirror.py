@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 _PAST = (("5", 300), ("30", 1800), ("60", 3600), ("D", 86_400))
 _PAST_CANDLES = 1000
+_BAR = ("open", "high", "low", "close", "volume", "turnover")
 
 
 class MirrorMarket(StoredMarket):
@@ -48,6 +49,7 @@ class MirrorMarket(StoredMarket):
 
     Args:
         url: base URL of the source's REST API.
+        rest: the source's REST API, asked for what a broken socket missed.
         instruments: the coins that are followed, with the source's own rows.
         store: candles up to now.
         tickers: the source's ticker rows by symbol.
@@ -61,6 +63,7 @@ class MirrorMarket(StoredMarket):
     def __init__(
         self,
         url: str,
+        rest: MirrorRest,
         instruments: Instruments,
         store: CandleStore,
         tickers: dict[str, dict[str, str]],
@@ -75,6 +78,8 @@ class MirrorMarket(StoredMarket):
         self._minute: list[tuple[int, float, float]] = [(0, 0.0, 0.0)] * len(self._symbols)
         self._arrived: deque[dict[str, Any]] = deque(maxlen=200_000)
         self._stop = threading.Event()
+        self._rest = rest
+        self._heard_ms = start_ms
         store.minutes.reach(start_ms, self.last, self.interest)
         topics = [
             f"{kind}.{symbol}"
@@ -82,7 +87,9 @@ class MirrorMarket(StoredMarket):
             for kind in ("tickers", "kline.1", "allLiquidation")
         ]
         self._thread = threading.Thread(
-            target=follow, args=(socket_url(url), topics, self._arrived.append, self._stop), daemon=True
+            target=follow,
+            args=(socket_url(url), topics, self._arrived.append, self._missed, self._stop),
+            daemon=True,
         )
         self._thread.start()
 
@@ -90,6 +97,25 @@ class MirrorMarket(StoredMarket):
         """Stop following."""
         self._stop.set()
         self._thread.join(timeout=5.0)
+
+    def _missed(self) -> list[dict[str, Any]]:
+        """The minutes since the last message, as messages; called in the reading thread."""
+        minutes = (self._now_ms - self._heard_ms) // MINUTE_MS + 2
+        fetched = self._rest.candles(self._symbols, "1", int(min(minutes, _PAST_CANDLES)))
+        return [
+            {
+                "topic": f"kline.1.{symbol}",
+                "data": [
+                    {
+                        "start": row[0],
+                        "timestamp": row[0] + MINUTE_MS - 1,
+                        **dict(zip(_BAR, row[1:], strict=True)),
+                    }
+                    for row in rows.tolist()
+                ],
+            }
+            for symbol, rows in zip(self._symbols, fetched, strict=True)
+        ]
 
     def advance(self, now_ms: int) -> list[Tick]:
         self._now_ms = max(self._now_ms, now_ms)
@@ -125,18 +151,25 @@ class MirrorMarket(StoredMarket):
         """Ticks of a minute's message: extremes that are new since the last one, then the close."""
         volume, turnover = float(row["volume"]), float(row["turnover"])
         start_ms, seen_volume, seen_turnover = self._minute[coin]
+        if int(row["start"]) < start_ms:
+            return []
         fresh = start_ms != int(row["start"])
         if fresh:
             seen_volume = seen_turnover = 0.0
         self._minute[coin] = (int(row["start"]), volume, turnover)
-        close = float(row["close"])
-        points = [*self._new_extremes(coin, row, fresh), close]
+        self._heard_ms = max(self._heard_ms, int(row["start"]))
+        points = [*self._new_extremes(coin, row, fresh), float(row["close"])]
+        ts_ms = min(int(row["timestamp"]), self._now_ms)
+        if self.store.minutes.correct(coin, int(row["start"]), [float(row[name]) for name in _BAR]):
+            self.last[coin] = points[-1]
+            return [self._late_tick(coin, ts_ms, price) for price in points]
         added = (max(volume - seen_volume, 0.0), max(turnover - seen_turnover, 0.0))
-        ts_ms, ticks = min(int(row["timestamp"]), self._now_ms), []
-        for number, price in enumerate(points):
-            share = added if number == len(points) - 1 else (0.0, 0.0)
-            ticks.append(self._tick(coin, ts_ms, price, *share))
-        return ticks
+        ticks = [self._tick(coin, ts_ms, price, 0.0, 0.0) for price in points[:-1]]
+        return [*ticks, self._tick(coin, ts_ms, points[-1], *added)]
+
+    def _late_tick(self, coin: int, ts_ms: int, price: float) -> Tick:
+        """A price of a minute that is over: stops must see it, the open minute must not."""
+        return Tick(ts_ms, self._symbols[coin], price, 0.0, 0.0, float(self.interest[coin]))
 
     def _new_extremes(self, coin: int, row: dict[str, Any], fresh: bool) -> list[float]:
         """The minute's high and low where price has not been seen there, in the order of `walk`."""
@@ -223,7 +256,7 @@ def open_mirror(
         coins=len(chosen),
         took_s=round(time.monotonic() - began_s, 1),
     )
-    return MirrorMarket(url, instruments, store, tickers, start_ms=start_ms, seed=seed)
+    return MirrorMarket(url, rest, instruments, store, tickers, start_ms=start_ms, seed=seed)
 
 
 def _past(rest: MirrorRest, symbols: Sequence[str], begin_ms: int) -> Backdrop:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from whalestack.errors import StopAndTell
+
 log = structlog.get_logger()
 
 _TOPICS_A_MESSAGE = 200
@@ -37,21 +39,46 @@ def socket_url(url: str) -> str:
     return f"{base}/v5/public/linear"
 
 
+Receive = Callable[[dict[str, Any]], None]
+
+
 def follow(
-    url: str, topics: Sequence[str], receive: Callable[[dict[str, Any]], None], stop: threading.Event
+    url: str,
+    topics: Sequence[str],
+    receive: Receive,
+    missed: Callable[[], Sequence[dict[str, Any]]],
+    stop: threading.Event,
 ) -> None:
-    """Hand every message of the topics to `receive` until `stop` is set. Runs in a thread of its own."""
-    asyncio.run(_follow(url, topics, receive, stop))
+    """Hand every message of the topics to `receive` until `stop` is set. Runs in a thread of its own.
+
+    Args:
+        url: of the socket.
+        topics: what to subscribe to.
+        receive: takes the messages, in order.
+        missed: asked after each break for the messages of the time in between; it may block
+            and may raise StopAndTell, after which the socket is tried again.
+        stop: ends it.
+    """
+    asyncio.run(_follow(url, topics, receive, missed, stop))
 
 
 async def _follow(
-    url: str, topics: Sequence[str], receive: Callable[[dict[str, Any]], None], stop: threading.Event
+    url: str,
+    topics: Sequence[str],
+    receive: Receive,
+    missed: Callable[[], Sequence[dict[str, Any]]],
+    stop: threading.Event,
 ) -> None:
+    broken = False
     async with aiohttp.ClientSession() as session:
         while not stop.is_set():
             try:
+                if broken:
+                    for message in await asyncio.to_thread(missed):
+                        receive(message)
                 await _listen(session, url, topics, receive, stop)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, StopAndTell) as error:
+                broken = True
                 log.warning("mirror_socket_broken", url=url, why=type(error).__name__)
                 await asyncio.sleep(_WAIT_S)
 
@@ -60,7 +87,7 @@ async def _listen(
     session: aiohttp.ClientSession,
     url: str,
     topics: Sequence[str],
-    receive: Callable[[dict[str, Any]], None],
+    receive: Receive,
     stop: threading.Event,
 ) -> None:
     async with session.ws_connect(url, max_msg_size=0) as socket:
@@ -99,7 +126,7 @@ async def _keep(socket: aiohttp.ClientWebSocketResponse, heard: Heard, stop: thr
     await socket.close()
 
 
-def _receive(text: str, receive: Callable[[dict[str, Any]], None]) -> None:
+def _receive(text: str, receive: Receive) -> None:
     message: dict[str, Any] = json.loads(text)
     if "topic" in message:
         receive(message)

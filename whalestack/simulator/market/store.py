@@ -166,6 +166,14 @@ class Minutes:
         bar[VOLUME] += volume
         bar[TURNOVER] += turnover
 
+    def correct(self, coin: int, start_ms: int, values: list[float]) -> bool:
+        """Set a minute that is over (open, high, low, close, volume, turnover); False if it is not."""
+        number = (start_ms - self.begin_ms) // MINUTE_MS
+        if not 0 <= number < self.count - 1:
+            return False
+        self._bars[:INTEREST, coin, number] = values
+        return True
+
 
 class CandleStore:
     """Everything that has been, for any interval.

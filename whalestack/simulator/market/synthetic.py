@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 import structlog
 
+from whalestack.errors import StopAndTell
 from whalestack.simulator.market.base import FloatArray, IntArray
 from whalestack.simulator.market.instruments import Seen, instruments_for
 from whalestack.simulator.market.open_interest import DerivedInterest, derive_open_interest, fade_over
@@ -223,11 +224,13 @@ def open_synthetic(count: int, *, start_ms: int, seed: int, symbols: tuple[str, 
         symbols: play only these of the coins; empty for all.
 
     Raises:
-        KeyError: a symbol is none of the coins.
+        StopAndTell: a symbol is none of the coins.
     """
     coins = synthetic_coins(count)
     if symbols:
         by_symbol = {coin.symbol: coin for coin in coins}
+        if unknown := [symbol for symbol in symbols if symbol not in by_symbol]:
+            raise StopAndTell(f"the synthetic market of {count} coins has no {', '.join(unknown)}")
         coins = tuple(by_symbol[symbol] for symbol in symbols)
     character = Character(coins)
     random = np.random.default_rng(seed)
