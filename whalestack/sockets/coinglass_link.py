@@ -139,7 +139,9 @@ class CoinglassLink:
         self._connected = False
         socket, self._socket = self._socket, None
         if socket is not None:
-            # shutdown, not close: a polite goodbye would wait for the other side's.
+            # The first wakes the reader, which would hold the connection open; a polite goodbye
+            # would wait for the other side's.
+            socket.abort()  # type: ignore[no-untyped-call]
             socket.shutdown()  # type: ignore[no-untyped-call]
 
     def _read(self, socket: websocket.WebSocket) -> None:

@@ -24,8 +24,8 @@ SHORTEST_LIFE_S = 5.0
 
 @dataclass(frozen=True)
 class KeeperTimes:
-    """Real seconds. A silent stream is rebuilt within 10: 6 to notice, up to 3 in which the socket
-    waits for the other side's goodbye, the rest to connect. A closed one is noticed at once."""
+    """Real seconds. A silent stream is rebuilt within 10: 6 to notice, the rest to connect. A closed
+    one is noticed at once."""
 
     look_every_s: float = LOOK_EVERY_S
     ping_every_s: float = PING_EVERY_S

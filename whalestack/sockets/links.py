@@ -145,6 +145,10 @@ class BybitLink:
         if socket is None:
             return
         try:
+            # Broken off first: on a dead line a polite goodbye would wait three seconds for an
+            # answer. `exited` tells pybit's thread that this is no error.
+            socket.exited = True
+            socket.ws.sock.abort()
             socket.exit()
         except (websocket.WebSocketException, OSError, AttributeError) as error:
             log.debug("stream_close_failed", stream=self._name, error=type(error).__name__)
