@@ -304,6 +304,20 @@ class TestOnAScriptedServer:
                 tuple(row) for row in found
             ]
 
+    def test_a_broken_public_stream_comes_back_and_its_gap_is_filled(
+        self, scripted: Running, server: SocketServer
+    ) -> None:
+        polls, filled = len(scripted.tasks("trade.poll")), scripted.process.filler.filled
+        server.cut()
+
+        wait_until(lambda: scripted.process.filler.filled > filled)
+        wait_until(lambda: len(scripted.tasks("trade.poll")) > polls)
+        clock = scripted.clock
+        clock.advance(1)
+        server.say(ticker(clock, lastPrice="110"))
+
+        wait_until(lambda: scripted.tasks("refetch.coin"))
+
     def test_the_status_tells_each_stream(self, scripted: Running) -> None:
         everything = {"public-1": True, "private": True, "coinglass": True}
 
