@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from whalestack.clients.bybit.types import Position, Wallet
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.trading_inputs import EndedTrade
@@ -117,8 +118,8 @@ def _exposure(session: Session, positions: Sequence[Position]) -> dict[str, Deci
     held: dict[str, Decimal] = {}
     for plan in store.active_plans(session):
         held[plan.symbol] = (plan.qty or _ZERO) * (plan.expected_entry_price or _ZERO)
-    for trade in store.open_trades(session):
-        held[trade.symbol] = max(held.get(trade.symbol, _ZERO), store.exposure_usd(trade))
+    for trade in trade_store.open_trades(session):
+        held[trade.symbol] = max(held.get(trade.symbol, _ZERO), trade_store.exposure_usd(trade))
     for position in positions:
         value = position.size * (position.mark_price or position.avg_price)
         held[position.symbol] = max(held.get(position.symbol, _ZERO), value)

@@ -12,7 +12,7 @@ from whalestack.agents.trade_book import TradeBook
 from whalestack.clients.bybit.types import ClosedPnl, Position
 from whalestack.clock import to_ms
 from whalestack.config import Settings
-from whalestack.db import trading_store as store
+from whalestack.db import agent_store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Fill, Trade
 
@@ -50,7 +50,7 @@ def adopt_position(
     _stand_in(work, trade, ADOPTED, position.side.value, position.avg_price, position.size, _ZERO, now)
     trade_book.refresh(work, trade)
     details = {"trade_id": trade.id, "size": str(position.size), "entry_price": str(position.avg_price)}
-    store.log_action(
+    agent_store.log_action(
         work.session,
         agent_name=MANUAL,
         action="position_adopted",

@@ -12,7 +12,9 @@ from whalestack.agents.account import AccountFigures, account_figures
 from whalestack.agents.guards import GuardState
 from whalestack.agents.kill_switch import KillSwitch
 from whalestack.agents.patience import Patience, at_least_real
-from whalestack.agents.plans import PlanInputs, considered_ranges, trade_direction
+from whalestack.agents.plan_inputs import PlanInputs
+from whalestack.agents.plans import trade_direction
+from whalestack.agents.targets import considered_ranges
 from whalestack.agents.trading_gate import read_gate
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import FeeRates

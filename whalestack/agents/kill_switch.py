@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from whalestack.clock import Clock
 from whalestack.config import Settings
-from whalestack.db import trading_store as store
+from whalestack.db import agent_store
 from whalestack.db.engine import Database
 from whalestack.db.models import Switch
 from whalestack.errors import TryAgain
@@ -112,14 +112,14 @@ class KillSwitch:
         """
         now = self._clock.now()
         with self._db.begin() as work:
-            rows = [store.locked_switch(work.session, name, now) for name in (CLOSE_ALL, KILL)]
+            rows = [agent_store.locked_switch(work.session, name, now) for name in (CLOSE_ALL, KILL)]
             try:
                 self._redis.delete(KILL_KEY)
             except redis.RedisError as error:
                 raise TryAgain("Redis is away: the kill switch stays on") from error
             for row in rows:
                 row.is_on, row.reason, row.set_by, row.set_at = False, "released", set_by, now
-            store.log_action(work.session, agent_name=set_by, action="kill_switch_off", now=now)
+            agent_store.log_action(work.session, agent_name=set_by, action="kill_switch_off", now=now)
         log.warning("kill_switch_off", set_by=set_by)
 
     def mirror(self) -> None:
@@ -129,7 +129,7 @@ class KillSwitch:
         """
         now = self._clock.now()
         with suppress(redis.RedisError), self._db.begin() as work:
-            rows = {name: store.locked_switch(work.session, name, now) for name in (CLOSE_ALL, KILL)}
+            rows = {name: agent_store.locked_switch(work.session, name, now) for name in (CLOSE_ALL, KILL)}
             state = _parse(self._redis.get(KILL_KEY))
             if state.is_on and not (rows[KILL].is_on and rows[CLOSE_ALL].is_on >= state.close_positions):
                 self._set_rows(work.session, state, now)
@@ -145,20 +145,22 @@ class KillSwitch:
             self._redis.set(KILL_KEY, _format(still_on), xx=True)
         now = self._clock.now()
         with self._db.begin() as work:
-            row = store.locked_switch(work.session, CLOSE_ALL, now)
+            row = agent_store.locked_switch(work.session, CLOSE_ALL, now)
             row.is_on, row.reason, row.set_at = False, "done", now
 
     def _write_rows(self, state: KillState) -> None:
         now = self._clock.now()
         with self._db.begin() as work:
             for name in (CLOSE_ALL, KILL):
-                store.locked_switch(work.session, name, now)
+                agent_store.locked_switch(work.session, name, now)
             self._set_rows(work.session, state, now)
 
     def _set_rows(self, session: Any, state: KillState, now: datetime) -> None:
         for name in (KILL, CLOSE_ALL) if state.close_positions else (KILL,):
-            store.set_switch(session, name, is_on=True, reason=state.reason, set_by=state.set_by, now=now)
-        store.log_action(
+            agent_store.set_switch(
+                session, name, is_on=True, reason=state.reason, set_by=state.set_by, now=now
+            )
+        agent_store.log_action(
             session,
             agent_name=state.set_by or "unknown",
             action="kill_switch_on",

@@ -24,6 +24,7 @@ from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Execution, OrderState
 from whalestack.clock import Clock, to_ms
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.models import Order
@@ -155,7 +156,7 @@ class OrderKeeper:
     def _since_ms(self) -> int:
         """From when to ask for fills: well before the newest we know, for one may have been lost."""
         with self._db.begin() as work:
-            latest = store.latest_fill_at(work.session)
+            latest = trade_store.latest_fill_at(work.session)
         now = self._clock.now()
         return to_ms(min(latest, now) - self._patience.overlap if latest else now - FIRST_LOOK_BACK)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.models import Order, TradePlan
 from whalestack.db.order_states import UNFINISHED
@@ -35,7 +36,7 @@ def settle(session: Session, plan_id: int, now: datetime) -> TradePlan:
 
 
 def _status(session: Session, plan_id: int, now: datetime) -> str:
-    trades = store.plan_trades(session, plan_id)
+    trades = trade_store.plan_trades(session, plan_id)
     orders = store.plan_orders(session, plan_id)
     if any(trade.status == "open" for trade in trades):
         return "open"
@@ -50,4 +51,4 @@ def _may_still_tell(session: Session, order: Order, now: datetime) -> bool:
     if order.status in UNFINISHED:
         return True
     is_awaited = now - order.updated_at < FILLS_ARE_AWAITED_FOR
-    return is_awaited and store.known_filled_qty(session, order.order_link_id) < order.filled_qty
+    return is_awaited and trade_store.known_filled_qty(session, order.order_link_id) < order.filled_qty

@@ -16,6 +16,7 @@ from whalestack.agents.plans import PlannedTrade
 from whalestack.agents.pnl import entry_side
 from whalestack.clients.bybit.types import OrderRequest
 from whalestack.config import Settings
+from whalestack.db import agent_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Signal, TradePlan
@@ -55,7 +56,7 @@ def write_entering(
     )
     session.add(intent(request=request, agent_name=plan.agent_name, leg=FIRST_LEG, now=now, plan_id=plan.id))
     store.mark_signal(session, signal.id, "acted", [], now)
-    store.log_action(
+    agent_store.log_action(
         session,
         agent_name=plan.agent_name,
         action="plan_entering",
@@ -104,7 +105,7 @@ def write_refusal(
     reasons = [{"code": refusal.code, "text": refusal.text} for refusal in refusals]
     plan.status, plan.reasons, plan.updated_at = status, reasons, now
     store.mark_signal(work.session, signal.id, status, reasons, now)
-    store.log_action(
+    agent_store.log_action(
         work.session,
         agent_name=plan.agent_name,
         action=f"plan_{status}",

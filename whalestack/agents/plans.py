@@ -5,56 +5,25 @@ Nothing here reads or writes anything: the same inputs make the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from whalestack.agents.account import AccountFigures
-from whalestack.clients.bybit.types import FeeRates
+from whalestack.agents.plan_inputs import PlanInputs
+from whalestack.agents.targets import cluster_value, nearest_behind, nearest_target, significant
 from whalestack.config import Settings
-from whalestack.db.live import LiveTick
-from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
-from whalestack.math.clusters import Cluster
-from whalestack.math.directions import Direction, Strategy, opposite, sign, target_side
+from whalestack.db.models import Coin, LiquidationCluster
+from whalestack.math.directions import Direction, Strategy, opposite, sign
 from whalestack.math.entry import EntryPlan, plan_entry
 from whalestack.math.expectancy import Decision, costs_pct, decide
 from whalestack.math.refusals import Refusal
 from whalestack.math.rounding import decimal_of, round_entry, round_stop, round_take_profit
 from whalestack.math.sizing import InstrumentLimits, PositionSize, size_position
 from whalestack.math.stops import choose_stop
-from whalestack.math.timeframes import TRADABLE_TIMEFRAMES, may_trade_range
 
 _HUNDRED = Decimal(100)
 
-
-@dataclass(frozen=True)
-class PlanInputs:
-    """What one plan is made from.
-
-    Args:
-        direction: the ranked direction of the signal.
-        coin: the instrument.
-        tick: live prices, fresh.
-        clusters: standing clusters of the coin, all ranges, both sides.
-        hit: for REVERSAL: the cluster in the ranked direction that was just hit.
-        patterns: the coin's record by range.
-        threshold: what is large for the coin.
-        wick_up_pct, wick_down_pct: how far wicks run, fresh; None without a record.
-        account: of the moment.
-        fees: the account's rates for the coin.
-    """
-
-    direction: Direction
-    coin: Coin
-    tick: LiveTick
-    clusters: Sequence[LiquidationCluster]
-    hit: LiquidationCluster | None
-    patterns: Mapping[str, CoinLiquidationPattern]
-    threshold: CoinThreshold | None
-    wick_up_pct: float | None
-    wick_down_pct: float | None
-    account: AccountFigures
-    fees: FeeRates
+# Of the coin's typical leading cluster: what stands behind a stop matters from this size.
+ATTRACTIVE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,32 +64,15 @@ def trade_direction(ranked: Direction, strategy: Strategy) -> Direction:
     return opposite(ranked) if strategy == "REVERSAL" else ranked
 
 
-def considered_ranges(
-    patterns: Mapping[str, CoinLiquidationPattern], ranges: Sequence[str], settings: Settings
-) -> tuple[str, ...]:
-    """Of `ranges`, those whose clusters may be targets: long ones, and short ones with a record."""
-    return tuple(
-        each for each in ranges if each in TRADABLE_TIMEFRAMES or _has_record(patterns, each, settings)
-    )
+def _attractive(inputs: PlanInputs) -> list[LiquidationCluster]:
+    """The clusters large enough to draw price through a stop, of the ranges that hold the rest.
 
-
-def nearest_target(inputs: PlanInputs, direction: Direction, settings: Settings) -> LiquidationCluster | None:
-    """The nearest cluster ahead that may be traded; small ones are noise."""
-    ranges = considered_ranges(inputs.patterns, [each.timeframe for each in inputs.clusters], settings)
-    ahead = [
-        cluster
-        for cluster in _significant(inputs)
-        if cluster.side == target_side(direction)
-        and cluster.timeframe in ranges
-        and (_near_edge(cluster) - inputs.tick.last) * sign(direction) > 0
-    ]
-    return min(ahead, key=lambda each: (abs(_near_edge(each) - inputs.tick.last), each.id), default=None)
-
-
-def _significant(inputs: PlanInputs) -> list[LiquidationCluster]:
-    """The clusters that are not noise for this coin."""
-    least_usd = inputs.threshold.min_cluster_threshold if inputs.threshold is not None else 0.0
-    return [cluster for cluster in inputs.clusters if cluster.leverage >= least_usd]
+    The shorter ranges' positions stand in the longer maps too; taking both would find
+    something behind every price, and no stop would be far enough.
+    """
+    least_usd = inputs.threshold.avg_cluster_size * ATTRACTIVE_SHARE if inputs.threshold is not None else 0.0
+    large = [each for each in inputs.clusters if each.leverage >= least_usd]
+    return [each for each in large if each.timeframe in TRADABLE_TIMEFRAMES]
 
 
 def limits_of(coin: Coin) -> InstrumentLimits:
@@ -137,17 +89,6 @@ def limits_of(coin: Coin) -> InstrumentLimits:
     )
 
 
-def _has_record(patterns: Mapping[str, CoinLiquidationPattern], timeframe: str, settings: Settings) -> bool:
-    record = patterns.get(timeframe)
-    return record is not None and may_trade_range(
-        timeframe,
-        hits=record.hits,
-        observations=record.observations,
-        min_observations=settings.min_observations,
-        min_success=settings.short_range_min_success,
-    )
-
-
 def _entry(
     inputs: PlanInputs, direction: Direction, target: LiquidationCluster, settings: Settings
 ) -> EntryPlan | Refusal:
@@ -156,23 +97,11 @@ def _entry(
         direction,
         bid=inputs.tick.bid or inputs.tick.last,
         ask=inputs.tick.ask or inputs.tick.last,
-        target=_value(target),
-        hit=_value(inputs.hit) if inputs.hit is not None else None,
-        behind=_behind(inputs, direction, settings),
+        target=cluster_value(target),
+        hit=cluster_value(inputs.hit) if inputs.hit is not None else None,
+        behind=nearest_behind(inputs, direction, settings),
         offset_pct=settings.entry_offset_pct,
     )
-
-
-def _behind(inputs: PlanInputs, direction: Direction, settings: Settings) -> Cluster | None:
-    """The nearest cluster on the stop's side that a stop within its bounds could meet at all."""
-    price = inputs.tick.last
-    reach = price * settings.stop_max_pct / 100
-    near = [
-        _value(each)
-        for each in _significant(inputs)
-        if each.side != target_side(direction) and 0 < (price - _near_edge(each)) * sign(direction) <= reach
-    ]
-    return min(near, key=lambda each: abs(each.near_edge - price), default=None)
 
 
 def _with_stop(
@@ -185,7 +114,7 @@ def _with_stop(
         entry.direction,
         float(expected),
         wick_pct=inputs.wick_down_pct if entry.direction == "LONG" else inputs.wick_up_pct,
-        clusters=[_value(each) for each in _significant(inputs)],
+        clusters=[cluster_value(each) for each in significant(inputs)],
         stop_min_pct=settings.stop_min_pct,
         stop_max_pct=settings.stop_max_pct,
         beyond_pct=settings.stop_beyond_cluster_pct,
@@ -319,19 +248,3 @@ def _costs_pct(inputs: PlanInputs, entry: EntryPlan, settings: Settings) -> floa
 def _is_between(direction: Direction, stop: Decimal, entry: Decimal, target: Decimal) -> bool:
     way = sign(direction)
     return stop > 0 and (entry - stop) * way > 0 and (target - entry) * way > 0
-
-
-def _near_edge(cluster: LiquidationCluster) -> float:
-    return cluster.price_low if cluster.side == "short" else cluster.price_high
-
-
-def _value(row: LiquidationCluster) -> Cluster:
-    return Cluster(
-        timeframe=row.timeframe,
-        side="short" if row.side == "short" else "long",
-        price_low=row.price_low,
-        price_high=row.price_high,
-        price_center=row.price_center,
-        value_usd=row.leverage,
-        distance_pct=row.distance_pct,
-    )

@@ -19,6 +19,7 @@ from whalestack.agents.pnl import direction_of
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import OrderRequest, Position
 from whalestack.clock import Clock
+from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
@@ -69,7 +70,7 @@ class PositionCloser:
         """Commit the order that closes, or find the one that is on its way already."""
         with self._db.begin() as work:
             store.lock_book(work.session, position.symbol)
-            trade = store.open_trade(work.session, position.symbol)
+            trade = trade_store.open_trade(work.session, position.symbol)
             if trade is not None and direction_of(position.side) != trade.side:
                 trade = None
             known = store.exit_orders(

@@ -15,6 +15,7 @@ from whalestack.agents.target_extension import extended_target
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
@@ -86,7 +87,7 @@ class PositionMonitor:
                 return MonitorReport("busy")
             self._mover.settle_leftovers(symbol)
             with self._db.begin() as work:
-                trade = store.open_trade(work.session, symbol)
+                trade = trade_store.open_trade(work.session, symbol)
                 coin = inputs.coin(work.session, symbol)
             if trade is None or coin is None:
                 self._watch(symbol, PriceWatch())
@@ -96,7 +97,7 @@ class PositionMonitor:
     def check_all(self) -> MonitorReport:
         """Look at every open position; one that fails holds up no other."""
         with self._db.begin() as work:
-            symbols = [trade.symbol for trade in store.open_trades(work.session)]
+            symbols = [trade.symbol for trade in trade_store.open_trades(work.session)]
         moved = failed = 0
         for symbol in symbols:
             try:

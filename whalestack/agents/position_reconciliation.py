@@ -19,6 +19,7 @@ from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock, to_ms
 from whalestack.config import Settings
+from whalestack.db import agent_store, trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.models import Trade
@@ -80,7 +81,7 @@ class PositionReconciliation:
         """
         by_symbol = {position.symbol: position for position in held}
         with self._db.begin() as work:
-            trades = {trade.symbol: trade for trade in store.open_trades(work.session)}
+            trades = {trade.symbol: trade for trade in trade_store.open_trades(work.session)}
         found: dict[str, list[str]] = {"adopted": [], "closed": [], "differences": []}
         for symbol in sorted(by_symbol.keys() | trades.keys()):
             if not _agree(by_symbol.get(symbol), trades.get(symbol)):
@@ -101,12 +102,12 @@ class PositionReconciliation:
     def _repair(self, symbol: str) -> tuple[str, str]:
         """Look again with every fill of the symbol at hand; what still differs is real."""
         with self._db.begin() as work:
-            trade = store.open_trade(work.session, symbol)
+            trade = trade_store.open_trade(work.session, symbol)
         since = (trade.entry_time if trade is not None else self._clock.now()) - LOOK_BACK
         position = self._exchange.position(symbol)
         self._keeper.apply_executions(self._exchange.executions(symbol, since_ms=to_ms(since)), "poll")
         with self._db.begin() as work:
-            trade = store.open_trade(work.session, symbol)
+            trade = trade_store.open_trade(work.session, symbol)
         if _agree(position, trade):
             return "", ""
         if position is None and trade is not None:
@@ -132,7 +133,7 @@ class PositionReconciliation:
             )
         with self._db.begin() as work:
             store.lock_book(work.session, trade.symbol)
-            row = store.locked_trade(work.session, trade.id)
+            row = trade_store.locked_trade(work.session, trade.id)
             if row.status != "open":
                 return "", ""
             close_on_paper(work, row, results, self._trade_book, now=self._clock.now())
@@ -145,9 +146,9 @@ class PositionReconciliation:
         have been missing some time ago already."""
         now = self._clock.now()
         with self._db.begin() as work:
-            seen_at = store.logged_since(work.session, MISSING, trade.symbol, now - LOOK_BACK, trade.id)
+            seen_at = agent_store.logged_since(work.session, MISSING, trade.symbol, now - LOOK_BACK, trade.id)
             if not seen_at:
-                store.log_action(
+                agent_store.log_action(
                     work.session,
                     agent_name=AGENT_NAME,
                     action=MISSING,
@@ -166,7 +167,7 @@ class PositionReconciliation:
             )
         with self._db.begin() as work:
             store.lock_book(work.session, position.symbol)
-            if store.open_trade(work.session, position.symbol) is not None:
+            if trade_store.open_trade(work.session, position.symbol) is not None:
                 return "", ""
             adopt_position(
                 work, position, settings=self._settings, trade_book=self._trade_book, now=self._clock.now()
@@ -182,7 +183,7 @@ class PositionReconciliation:
             return
         with store.action_lock(self._db.engine, trade.symbol) as alone, self._db.begin() as work:
             store.lock_book(work.session, trade.symbol)
-            row = store.locked_trade(work.session, trade.id)
+            row = trade_store.locked_trade(work.session, trade.id)
             if (
                 alone
                 and row.status == "open"

@@ -23,7 +23,7 @@ from whalestack.agents.trading_gate import open_gate, shut_gate
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock
 from whalestack.config import Settings
-from whalestack.db import trading_store as store
+from whalestack.db import agent_store
 from whalestack.db.engine import Database
 
 log = structlog.get_logger(__name__)
@@ -127,7 +127,7 @@ class Reconciler:
             open_gate(work.session, now)
             if report.adopted or report.closed or report.differences:
                 log.warning("reconciled_with_differences", differences=report.differences)
-                store.log_action(
+                agent_store.log_action(
                     work.session, agent_name=AGENT_NAME, action="reconciled", details=asdict(report), now=now
                 )
 

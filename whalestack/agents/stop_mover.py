@@ -23,6 +23,7 @@ from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database, UnitOfWork
 from whalestack.db.models import PositionMonitorLog, Signal, Trade, TradePlan
@@ -94,7 +95,7 @@ class StopMover:
             TryAgain: the position could not be asked; they stay open.
         """
         with self._db.begin() as work:
-            left = store.open_stop_moves(work.session, symbol)
+            left = trade_store.open_stop_moves(work.session, symbol)
         if not left:
             return 0
         position = self._exchange.position(symbol)
@@ -149,7 +150,7 @@ class StopMover:
 
     def _tell(self, work: UnitOfWork, row: PositionMonitorLog, now: datetime) -> None:
         store.lock_book(work.session, row.symbol)
-        trade = store.locked_trade(work.session, row.trade_id) if row.trade_id is not None else None
+        trade = trade_store.locked_trade(work.session, row.trade_id) if row.trade_id is not None else None
         if trade is None or trade.status != "open":
             return
         if row.new_take_profit is not None:

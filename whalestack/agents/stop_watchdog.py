@@ -19,6 +19,7 @@ from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
@@ -114,7 +115,7 @@ class StopWatchdog:
 
     def _trade(self, position: Position) -> Trade | None:
         with self._db.begin() as work:
-            trade = store.open_trade(work.session, position.symbol)
+            trade = trade_store.open_trade(work.session, position.symbol)
         return trade if trade is not None and trade.side == direction_of(position.side) else None
 
     def _what_is_wrong(self, position: Position, trade: Trade | None) -> str | None:

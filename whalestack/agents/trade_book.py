@@ -19,6 +19,7 @@ from whalestack.agents.trade_news import TradeNews
 from whalestack.clients.bybit.types import Execution, Side
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Fill, Order, Trade, TradePlan
@@ -69,7 +70,7 @@ class TradeBook:
         changes = BookChanges()
         for execution in sorted(executions, key=lambda each: (each.executed_at, each.exec_id)):
             store.lock_book(work.session, execution.symbol)
-            if store.insert_fill(work.session, fill_row(execution, source)):
+            if trade_store.insert_fill(work.session, fill_row(execution, source)):
                 changes += self._take_in(work, execution)
         return changes
 
@@ -81,7 +82,7 @@ class TradeBook:
             trade: locked.
             despite_missing_fills: end it even if the exchange once told of fills that never came.
         """
-        totals = totals_of(trade, store.trade_fills(work.session, trade.id))
+        totals = totals_of(trade, trade_store.trade_fills(work.session, trade.id))
         is_complete = despite_missing_fills or not self._fills_are_missing(work.session, trade)
         is_over = totals.is_over and is_complete
         self._write(trade, totals)
@@ -108,7 +109,7 @@ class TradeBook:
         order = store.locked_order(session, execution.order_link_id) if execution.order_link_id else None
         if order is None or order.symbol != execution.symbol:
             return None
-        filled = store.known_filled_qty(session, order.order_link_id)
+        filled = trade_store.known_filled_qty(session, order.order_link_id)
         order.exchange_order_id = order.exchange_order_id or execution.exchange_order_id
         order_book.apply_fill(session, order, filled, execution.leaves_qty, self._clock.now())
         return order
@@ -116,10 +117,10 @@ class TradeBook:
     def _trade_of(self, session: Session, execution: Execution, order: Order | None) -> Trade | None:
         """The trade a fill belongs to: a symbol is one position, so time decides, not the id."""
         plan_id = order.plan_id if order is not None else None
-        running = store.open_trade(session, execution.symbol, lock=True)
+        running = trade_store.open_trade(session, execution.symbol, lock=True)
         if running is not None and execution.executed_at >= running.entry_time:
             return running
-        ended = store.ended_trade(
+        ended = trade_store.ended_trade(
             session, execution.symbol, execution.executed_at, plan_id=plan_id, side=execution.side.value
         )
         if ended is None and running is not None and plan_id is not None and running.plan_id == plan_id:
@@ -163,7 +164,7 @@ class TradeBook:
 
     def _adopt_early_exits(self, session: Session, trade: Trade) -> None:
         """What reached us before the entry it follows, exits and funding, belongs to this trade."""
-        for fill in store.stray_fills(session, trade.symbol, trade.entry_time):
+        for fill in trade_store.stray_fills(session, trade.symbol, trade.entry_time):
             if not opens(trade, fill):
                 fill.trade_id = trade.id
         session.flush()
@@ -173,7 +174,7 @@ class TradeBook:
         if trade.plan_id is None:
             return False
         return any(
-            store.known_filled_qty(session, order.order_link_id) < order.filled_qty
+            trade_store.known_filled_qty(session, order.order_link_id) < order.filled_qty
             for order in store.plan_orders(session, trade.plan_id)
         )
 
@@ -188,7 +189,7 @@ class TradeBook:
     def _end(self, work: UnitOfWork, trade: Trade, totals: TradeTotals) -> BookChanges:
         """Write how a trade ended; told and counted only the first time."""
         is_first_time = trade.status == "open"
-        fills = store.trade_fills(work.session, trade.id)
+        fills = trade_store.trade_fills(work.session, trade.id)
         last = next(fill for fill in reversed(fills) if closes(trade, fill))
         trade.exit_time = last.executed_at
         trade.pnl_usd, trade.pnl_pct = totals.pnl_usd, totals.pnl_pct

@@ -12,7 +12,7 @@ from whalestack.agents import messages
 from whalestack.agents.outbox import announce
 from whalestack.clock import Clock
 from whalestack.config import Settings
-from whalestack.db import trading_store as store
+from whalestack.db import agent_store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import CoinLiquidationPattern, LiquidationCluster, Signal, Trade, TradePlan
 from whalestack.dispatch import Job
@@ -130,7 +130,7 @@ class TradeNews:
         )
 
     def _log(self, session: Session, trade: Trade, action: str, details: Mapping[str, object]) -> None:
-        store.log_action(
+        agent_store.log_action(
             session,
             agent_name=trade.agent_name,
             action=action,

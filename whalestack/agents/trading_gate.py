@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from whalestack.db import trading_store as store
+from whalestack.db import agent_store
 from whalestack.db.models import Switch
 
 GATE = "reconciled"
@@ -41,9 +41,9 @@ def read_gate(session: Session) -> GateState:
 
 def open_gate(session: Session, now: datetime) -> None:
     """Both sides have been compared at `now` and agree, or what differs was dealt with."""
-    store.set_switch(session, GATE, is_on=True, reason="", set_by="reconciler", now=now)
+    agent_store.set_switch(session, GATE, is_on=True, reason="", set_by="reconciler", now=now)
 
 
 def shut_gate(session: Session, reason: str, now: datetime) -> None:
     """Open nothing until the next comparison passes."""
-    store.set_switch(session, GATE, is_on=False, reason=reason, set_by="reconciler", now=now)
+    agent_store.set_switch(session, GATE, is_on=False, reason=reason, set_by="reconciler", now=now)

@@ -1,4 +1,4 @@
-"""Rows of signals, plans, orders, fills and trades: reads, claims and locks, no decisions.
+"""Rows of signals, plans and orders: reads, claims and locks, no decisions.
 
 Two locks serialise work on one symbol. The book lock lasts one transaction and guards
 what the database says about the symbol. The action lock is held while something about the
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Engine, func, or_, select, text, update
@@ -19,13 +18,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from whalestack.db.models import (
-    AgentLog,
     Fill,
     Order,
-    PositionMonitorLog,
     Signal,
-    Switch,
-    Trade,
     TradePlan,
 )
 
@@ -51,9 +46,6 @@ def action_lock(engine: Engine, symbol: str) -> Iterator[bool]:
                 {"key": f"ws:act:{symbol}"},
             )
         )
-
-
-# --- signals and plans --------------------------------------------------------------
 
 
 def claim_plan(session: Session, signal: Signal, agent_name: str, strategy: str, now: datetime) -> TradePlan:
@@ -117,9 +109,6 @@ def unattended_signals(session: Session, agent_name: str) -> Sequence[Signal]:
         )
         .order_by(Signal.id)
     ).all()
-
-
-# --- orders ---------------------------------------------------------------------------
 
 
 def locked_order(session: Session, order_link_id: str) -> Order | None:
@@ -190,171 +179,6 @@ def exit_orders(session: Session, symbol: str, agent_name: str, prefix: str) -> 
     ).all()
 
 
-# --- fills and trades -------------------------------------------------------------------
-
-
-def insert_fill(session: Session, values: dict[str, Any]) -> bool:
-    """Store one fill; False where the exchange's id of it is known already."""
-    stored = session.execute(
-        insert(Fill)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=["exec_id"])
-        .returning(Fill.exec_id)
-    )
-    return stored.scalar_one_or_none() is not None
-
-
-def trade_fills(session: Session, trade_id: int) -> Sequence[Fill]:
-    """All fills of a trade, oldest first."""
-    return session.scalars(
-        select(Fill).where(Fill.trade_id == trade_id).order_by(Fill.executed_at, Fill.exec_id)
-    ).all()
-
-
-def known_filled_qty(session: Session, order_link_id: str) -> Decimal:
-    """How much of an order the fills that we know add up to, base units."""
-    total = session.scalar(select(func.sum(Fill.qty)).where(Fill.order_link_id == order_link_id))
-    return total if total is not None else Decimal(0)
-
-
-def stray_fills(session: Session, symbol: str, since: datetime) -> Sequence[Fill]:
-    """Fills of the symbol that belong to no trade yet, executed at or after `since`."""
-    return session.scalars(
-        select(Fill)
-        .where(Fill.symbol == symbol, Fill.trade_id.is_(None), Fill.executed_at >= since)
-        .order_by(Fill.executed_at, Fill.exec_id)
-    ).all()
-
-
-def latest_fill_at(session: Session) -> datetime | None:
-    """When the newest known fill was executed."""
-    return session.scalar(select(func.max(Fill.executed_at)))
-
-
-def open_trades(session: Session) -> Sequence[Trade]:
-    """All open trades, oldest first."""
-    return session.scalars(select(Trade).where(Trade.status == "open").order_by(Trade.id)).all()
-
-
-def open_trade(session: Session, symbol: str, *, lock: bool = False) -> Trade | None:
-    """The symbol's open trade; a symbol has at most one."""
-    found = select(Trade).where(Trade.symbol == symbol, Trade.status == "open")
-    if lock:
-        found = found.with_for_update().execution_options(populate_existing=True)
-    return session.scalars(found).one_or_none()
-
-
-def ended_trade(
-    session: Session, symbol: str, moment: datetime, *, plan_id: int | None, side: str
-) -> Trade | None:
-    """The ended trade that a late fill belongs to, locked.
-
-    It was running at `moment`, or it came of the same plan and ended later, or it ended with
-    something left open which this fill, of the other side, closes.
-    """
-    was_running = (Trade.entry_time <= moment) & (Trade.exit_time >= moment)
-    same_plan = (Trade.plan_id == plan_id) & (Trade.exit_time >= moment)
-    was_left_open = (
-        (Trade.open_qty > 0)
-        & (Trade.exit_time <= moment)
-        & (Trade.side == ("SHORT" if side == "Buy" else "LONG"))
-    )
-    belongs = was_running | was_left_open
-    return session.scalars(
-        select(Trade)
-        .where(
-            Trade.symbol == symbol,
-            Trade.status != "open",
-            belongs if plan_id is None else belongs | same_plan,
-        )
-        .order_by(Trade.id.desc())
-        .limit(1)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-
-
-def locked_trade(session: Session, trade_id: int) -> Trade:
-    """One trade, locked until the transaction ends."""
-    return session.scalars(
-        select(Trade).where(Trade.id == trade_id).with_for_update().execution_options(populate_existing=True)
-    ).one()
-
-
-def open_stop_moves(session: Session, symbol: str) -> Sequence[PositionMonitorLog]:
-    """Moves of the symbol's stop of which the outcome was never written, oldest first."""
-    return session.scalars(
-        select(PositionMonitorLog)
-        .where(PositionMonitorLog.symbol == symbol, PositionMonitorLog.status.in_(("intent", "unknown")))
-        .order_by(PositionMonitorLog.id)
-    ).all()
-
-
-def plan_trades(session: Session, plan_id: int) -> Sequence[Trade]:
-    """The trades that came of a plan: nearly always one."""
-    return session.scalars(select(Trade).where(Trade.plan_id == plan_id).order_by(Trade.id)).all()
-
-
-# --- switches and the agents' log ---------------------------------------------------------
-
-
-def locked_switch(session: Session, name: str, now: datetime) -> Switch:
-    """One switch, locked until the transaction ends; made in the off position if it is not there."""
-    session.execute(
-        insert(Switch)
-        .values(name=name, is_on=False, reason="", set_by="", set_at=now)
-        .on_conflict_do_nothing(index_elements=["name"])
-    )
-    return session.scalars(
-        select(Switch).where(Switch.name == name).with_for_update().execution_options(populate_existing=True)
-    ).one()
-
-
-def set_switch(session: Session, name: str, *, is_on: bool, reason: str, set_by: str, now: datetime) -> None:
-    """Put a switch into a position, with who and why."""
-    values = {"is_on": is_on, "reason": reason, "set_by": set_by, "set_at": now}
-    session.execute(
-        insert(Switch).values(name=name, **values).on_conflict_do_update(index_elements=["name"], set_=values)
-    )
-
-
-def log_action(
-    session: Session,
-    *,
-    agent_name: str,
-    action: str,
-    now: datetime,
-    symbol: str | None = None,
-    details: dict[str, Any] | None = None,
-) -> None:
-    """Write what an agent did, and why, under its name."""
-    session.add(
-        AgentLog(
-            agent_name=agent_name,
-            action=action,
-            symbol=symbol,
-            details=details or {},
-            created_at=now,
-        )
-    )
-
-
-def logged_since(
-    session: Session, action: str, symbol: str, since: datetime, trade_id: int
-) -> Sequence[datetime]:
-    """When an action about a trade was logged at or after `since`, oldest first."""
-    return session.scalars(
-        select(AgentLog.created_at)
-        .where(
-            AgentLog.created_at >= since,
-            AgentLog.action == action,
-            AgentLog.symbol == symbol,
-            AgentLog.details["trade_id"].as_integer() == trade_id,
-        )
-        .order_by(AgentLog.created_at)
-    ).all()
-
-
 def mark_signal(
     session: Session, signal_id: int, status: str, reasons: list[dict[str, Any]], now: datetime
 ) -> None:
@@ -364,8 +188,3 @@ def mark_signal(
         .where(Signal.id == signal_id, Signal.status != "acted")
         .values(status=status, reasons=reasons, updated_at=now)
     )
-
-
-def exposure_usd(trade: Trade) -> Decimal:
-    """What an open trade holds, at its entry price."""
-    return trade.open_qty * trade.entry_price

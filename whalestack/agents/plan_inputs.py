@@ -1,0 +1,42 @@
+"""What one plan is made from, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from whalestack.agents.account import AccountFigures
+from whalestack.clients.bybit.types import FeeRates
+from whalestack.db.live import LiveTick
+from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
+from whalestack.math.directions import Direction
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What one plan is made from.
+
+    Args:
+        direction: the ranked direction of the signal.
+        coin: the instrument.
+        tick: live prices, fresh.
+        clusters: standing clusters of the coin, all ranges, both sides.
+        hit: for REVERSAL: the cluster in the ranked direction that was just hit.
+        patterns: the coin's record by range.
+        threshold: what is large for the coin.
+        wick_up_pct, wick_down_pct: how far wicks run, fresh; None without a record.
+        account: of the moment.
+        fees: the account's rates for the coin.
+    """
+
+    direction: Direction
+    coin: Coin
+    tick: LiveTick
+    clusters: Sequence[LiquidationCluster]
+    hit: LiquidationCluster | None
+    patterns: Mapping[str, CoinLiquidationPattern]
+    threshold: CoinThreshold | None
+    wick_up_pct: float | None
+    wick_down_pct: float | None
+    account: AccountFigures
+    fees: FeeRates

@@ -1,0 +1,79 @@
+"""Which clusters a plan aims at, and which lie behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from whalestack.agents.plan_inputs import PlanInputs
+from whalestack.config import Settings
+from whalestack.db.models import CoinLiquidationPattern, LiquidationCluster
+from whalestack.math.clusters import Cluster
+from whalestack.math.directions import Direction, sign, target_side
+from whalestack.math.timeframes import TRADABLE_TIMEFRAMES, may_trade_range
+
+
+def considered_ranges(
+    patterns: Mapping[str, CoinLiquidationPattern], ranges: Sequence[str], settings: Settings
+) -> tuple[str, ...]:
+    """Of `ranges`, those whose clusters may be targets: long ones, and short ones with a record."""
+    return tuple(
+        each for each in ranges if each in TRADABLE_TIMEFRAMES or _has_record(patterns, each, settings)
+    )
+
+
+def nearest_target(inputs: PlanInputs, direction: Direction, settings: Settings) -> LiquidationCluster | None:
+    """The nearest cluster ahead that may be traded; small ones are noise."""
+    ranges = considered_ranges(inputs.patterns, [each.timeframe for each in inputs.clusters], settings)
+    ahead = [
+        cluster
+        for cluster in significant(inputs)
+        if cluster.side == target_side(direction)
+        and cluster.timeframe in ranges
+        and (_near_edge(cluster) - inputs.tick.last) * sign(direction) > 0
+    ]
+    return min(ahead, key=lambda each: (abs(_near_edge(each) - inputs.tick.last), each.id), default=None)
+
+
+def nearest_behind(inputs: PlanInputs, direction: Direction, settings: Settings) -> Cluster | None:
+    """The nearest cluster on the stop's side that a stop within its bounds could meet at all."""
+    price = inputs.tick.last
+    reach = price * settings.stop_max_pct / 100
+    near = [
+        cluster_value(each)
+        for each in significant(inputs)
+        if each.side != target_side(direction) and 0 < (price - _near_edge(each)) * sign(direction) <= reach
+    ]
+    return min(near, key=lambda each: abs(each.near_edge - price), default=None)
+
+
+def significant(inputs: PlanInputs) -> list[LiquidationCluster]:
+    """The clusters that are not noise for this coin."""
+    least_usd = inputs.threshold.min_cluster_threshold if inputs.threshold is not None else 0.0
+    return [cluster for cluster in inputs.clusters if cluster.leverage >= least_usd]
+
+
+def _has_record(patterns: Mapping[str, CoinLiquidationPattern], timeframe: str, settings: Settings) -> bool:
+    record = patterns.get(timeframe)
+    return record is not None and may_trade_range(
+        timeframe,
+        hits=record.hits,
+        observations=record.observations,
+        min_observations=settings.min_observations,
+        min_success=settings.short_range_min_success,
+    )
+
+
+def _near_edge(cluster: LiquidationCluster) -> float:
+    return cluster.price_low if cluster.side == "short" else cluster.price_high
+
+
+def cluster_value(row: LiquidationCluster) -> Cluster:
+    return Cluster(
+        timeframe=row.timeframe,
+        side="short" if row.side == "short" else "long",
+        price_low=row.price_low,
+        price_high=row.price_high,
+        price_center=row.price_center,
+        value_usd=row.leverage,
+        distance_pct=row.distance_pct,
+    )

@@ -1,0 +1,121 @@
+"""Rows of fills, trades and moves of their stops: reads and locks, no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from whalestack.db.models import Fill, PositionMonitorLog, Trade
+
+
+def insert_fill(session: Session, values: dict[str, Any]) -> bool:
+    """Store one fill; False where the exchange's id of it is known already."""
+    stored = session.execute(
+        insert(Fill)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["exec_id"])
+        .returning(Fill.exec_id)
+    )
+    return stored.scalar_one_or_none() is not None
+
+
+def trade_fills(session: Session, trade_id: int) -> Sequence[Fill]:
+    """All fills of a trade, oldest first."""
+    return session.scalars(
+        select(Fill).where(Fill.trade_id == trade_id).order_by(Fill.executed_at, Fill.exec_id)
+    ).all()
+
+
+def known_filled_qty(session: Session, order_link_id: str) -> Decimal:
+    """How much of an order the fills that we know add up to, base units."""
+    total = session.scalar(select(func.sum(Fill.qty)).where(Fill.order_link_id == order_link_id))
+    return total if total is not None else Decimal(0)
+
+
+def stray_fills(session: Session, symbol: str, since: datetime) -> Sequence[Fill]:
+    """Fills of the symbol that belong to no trade yet, executed at or after `since`."""
+    return session.scalars(
+        select(Fill)
+        .where(Fill.symbol == symbol, Fill.trade_id.is_(None), Fill.executed_at >= since)
+        .order_by(Fill.executed_at, Fill.exec_id)
+    ).all()
+
+
+def latest_fill_at(session: Session) -> datetime | None:
+    """When the newest known fill was executed."""
+    return session.scalar(select(func.max(Fill.executed_at)))
+
+
+def open_trades(session: Session) -> Sequence[Trade]:
+    """All open trades, oldest first."""
+    return session.scalars(select(Trade).where(Trade.status == "open").order_by(Trade.id)).all()
+
+
+def open_trade(session: Session, symbol: str, *, lock: bool = False) -> Trade | None:
+    """The symbol's open trade; a symbol has at most one."""
+    found = select(Trade).where(Trade.symbol == symbol, Trade.status == "open")
+    if lock:
+        found = found.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(found).one_or_none()
+
+
+def ended_trade(
+    session: Session, symbol: str, moment: datetime, *, plan_id: int | None, side: str
+) -> Trade | None:
+    """The ended trade that a late fill belongs to, locked.
+
+    It was running at `moment`, or it came of the same plan and ended later, or it ended with
+    something left open which this fill, of the other side, closes.
+    """
+    was_running = (Trade.entry_time <= moment) & (Trade.exit_time >= moment)
+    same_plan = (Trade.plan_id == plan_id) & (Trade.exit_time >= moment)
+    was_left_open = (
+        (Trade.open_qty > 0)
+        & (Trade.exit_time <= moment)
+        & (Trade.side == ("SHORT" if side == "Buy" else "LONG"))
+    )
+    belongs = was_running | was_left_open
+    return session.scalars(
+        select(Trade)
+        .where(
+            Trade.symbol == symbol,
+            Trade.status != "open",
+            belongs if plan_id is None else belongs | same_plan,
+        )
+        .order_by(Trade.id.desc())
+        .limit(1)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def locked_trade(session: Session, trade_id: int) -> Trade:
+    """One trade, locked until the transaction ends."""
+    return session.scalars(
+        select(Trade).where(Trade.id == trade_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+
+
+def open_stop_moves(session: Session, symbol: str) -> Sequence[PositionMonitorLog]:
+    """Moves of the symbol's stop of which the outcome was never written, oldest first."""
+    return session.scalars(
+        select(PositionMonitorLog)
+        .where(PositionMonitorLog.symbol == symbol, PositionMonitorLog.status.in_(("intent", "unknown")))
+        .order_by(PositionMonitorLog.id)
+    ).all()
+
+
+def plan_trades(session: Session, plan_id: int) -> Sequence[Trade]:
+    """The trades that came of a plan: nearly always one."""
+    return session.scalars(select(Trade).where(Trade.plan_id == plan_id).order_by(Trade.id)).all()
+
+
+def exposure_usd(trade: Trade) -> Decimal:
+    """What an open trade holds, at its entry price."""
+    return trade.open_qty * trade.entry_price
