@@ -35,7 +35,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """End the background jobs in a transaction of their own.
+    """End the background jobs before 0001 drops their tables, each in a transaction of its own.
 
     A job that runs while its table is dropped waits for the table, and the drop waits for
     the job: a deadlock, seen on 2.22.1. The hypertables go with their tables in 0001; the
@@ -43,6 +43,7 @@ def downgrade() -> None:
     """
     if context.is_offline_mode():
         return
-    connection = op.get_bind()
-    if timescale.hypertables(connection) and timescale.has_policies(connection):
-        timescale.remove_policies(connection)
+    with op.get_context().autocommit_block():
+        connection = op.get_bind()
+        if timescale.hypertables(connection) and timescale.has_policies(connection):
+            timescale.remove_policies(connection)

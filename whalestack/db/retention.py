@@ -7,12 +7,14 @@ market time is not real time (the demo), and on plain PostgreSQL, the `history` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from whalestack.clock import Clock
 from whalestack.config import Settings
@@ -108,42 +110,34 @@ class Retention:
         return Means.POLICIES if has_policies and self._is_real_time else Means.CHUNKS
 
     def _align_policies(self) -> RetentionReport:
-        with self._db.begin() as work:
-            connection = work.session.connection()
+        with self._autocommit() as connection:
             in_force = timescale.retention_days(connection)
             wrong = {name: days for name, days in self._keep_days.items() if in_force.get(name) != days}
             for name, days in wrong.items():
                 timescale.set_retention(connection, name, days)
-        return RetentionReport(Means.POLICIES, policies=wrong, run_here=self._run_failing_policies())
-
-    def _run_failing_policies(self) -> tuple[str, ...]:
-        """Do the work of policies whose scheduled runs fail, or the disk would fill unseen."""
-        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            failing = timescale.failing_jobs(connection)
-            if failing:
-                logger.warning("policies_fail_on_server", policies=sorted(failing.values()))
-                connection.execute(text(f"set statement_timeout = '{POLICY_TIMEOUT_S}s'"))
-            try:
-                for job_id in failing:
-                    timescale.run_job(connection, job_id)
-            finally:
-                connection.execute(text("reset statement_timeout"))
-        return tuple(sorted(failing.values()))
+            return RetentionReport(Means.POLICIES, policies=wrong, run_here=_run_failing_policies(connection))
 
     def _drop_chunks(self) -> RetentionReport:
         """By market time; the policies would drop a recorded market as too old, so they go."""
         removed = {}
-        with self._db.begin() as work:
-            connection = work.session.connection()
+        with self._autocommit() as connection:
             if timescale.has_policies(connection):
                 for name in timescale.retention_days(connection):
                     timescale.set_retention(connection, name, None)
             for name in self._keep_days:
-                dropped = timescale.drop_chunks(connection, name, self._cutoff(name))
-                removed[name] = dropped
-        return RetentionReport(
-            Means.CHUNKS, removed={name: count for name, count in removed.items() if count}
-        )
+                if count := timescale.drop_chunks(connection, name, self._cutoff(name)):
+                    removed[name] = count
+        return RetentionReport(Means.CHUNKS, removed=removed)
+
+    @contextmanager
+    def _autocommit(self) -> Iterator[Connection]:
+        """A connection whose statements are transactions of their own, with more time for each."""
+        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"set statement_timeout = '{POLICY_TIMEOUT_S}s'"))
+            try:
+                yield connection
+            finally:
+                connection.execute(text("reset statement_timeout"))
 
     def _delete_rows(self) -> RetentionReport:
         removed: dict[str, int] = {}
@@ -176,3 +170,13 @@ class Retention:
 
     def _cutoff(self, name: str) -> datetime:
         return self._clock.now() - timedelta(days=self._keep_days[name])
+
+
+def _run_failing_policies(connection: Connection) -> tuple[str, ...]:
+    """Do the work of policies whose scheduled runs fail, or the disk would fill unseen."""
+    failing = timescale.failing_jobs(connection)
+    if failing:
+        logger.warning("policies_fail_on_server", policies=sorted(failing.values()))
+    for job_id in failing:
+        timescale.run_job(connection, job_id)
+    return tuple(sorted(failing.values()))

@@ -1,7 +1,12 @@
 """What TimescaleDB adds where it is installed: hypertables, compression, retention policies.
 
-Every function works on one connection inside the caller's transaction. On plain PostgreSQL
-the tables stay ordinary ones with the same indexes, and `whalestack.db.retention` deletes.
+On plain PostgreSQL the tables stay ordinary ones with the same indexes, and
+`whalestack.db.retention` deletes.
+
+Functions that change or remove a policy want a connection in autocommit mode. In one
+transaction the second change would wait for a job that the server's scheduler is starting,
+while the scheduler waits for what the first change holds: a deadlock that can end the
+scheduler, which TimescaleDB does not start again (both seen on 2.22.1).
 """
 
 from __future__ import annotations
@@ -108,7 +113,7 @@ def set_compression(connection: Connection, table: TimeTable) -> None:
 
 
 def set_retention(connection: Connection, name: str, keep_days: int | None) -> None:
-    """Replace the retention policy of a hypertable; None removes it.
+    """Replace the retention policy of a hypertable; None removes it. In autocommit mode.
 
     A policy counts from the wall clock, so it is right only where market time is real time.
     """
@@ -124,7 +129,7 @@ def set_retention(connection: Connection, name: str, keep_days: int | None) -> N
 
 
 def remove_policies(connection: Connection) -> None:
-    """Take away the compression and retention jobs of every hypertable of ours."""
+    """Take away the compression and retention jobs of our hypertables. In autocommit mode."""
     for name in sorted(hypertables(connection)):
         set_retention(connection, name, None)
         connection.execute(
@@ -165,7 +170,7 @@ def failing_jobs(connection: Connection) -> dict[int, str]:
 
 
 def run_job(connection: Connection, job_id: int) -> None:
-    """Run a policy now. It commits on its own, so the connection must be in autocommit mode."""
+    """Run a policy now. In autocommit mode, because it commits on its own."""
     connection.execute(text(f"call run_job({job_id:d})"))
 
 
