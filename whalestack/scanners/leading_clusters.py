@@ -36,7 +36,7 @@ def side_size_usd(
 
 
 def nearest_target(
-    clusters: Iterable[StandingCluster], direction: Direction, price: float
+    clusters: Iterable[StandingCluster], direction: Direction, price: float, *, least_usd: float = 0.0
 ) -> StandingCluster | None:
     """The nearest cluster that a trade of this direction runs toward.
 
@@ -44,6 +44,7 @@ def nearest_target(
         clusters: of one coin, of ranges whose clusters may be targets.
         direction: LONG looks above the price, SHORT below.
         price: of the coin now.
+        least_usd: smaller clusters are noise for this coin and no targets.
 
     Returns:
         None where nothing waits on that side.
@@ -52,7 +53,9 @@ def nearest_target(
     ahead = [
         (distance, cluster.price_center, cluster)
         for cluster in clusters
-        if cluster.side == side and (distance := _distance(cluster, price)) > 0
+        if cluster.side == side
+        and cluster.value_usd >= least_usd
+        and (distance := _distance(cluster, price)) > 0
     ]
     return min(ahead, key=lambda each: each[:2])[2] if ahead else None
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from whalestack.clock import Clock
 from whalestack.config import Settings
-from whalestack.db.cluster_store import StandingCluster, learn_cluster_sizes, standing_clusters
+from whalestack.db.cluster_store import NOISE_SHARE, StandingCluster, learn_cluster_sizes, standing_clusters
 from whalestack.db.engine import Database
 from whalestack.db.heatmap_rows import StoredMap
 from whalestack.db.heatmap_store import latest_maps
@@ -141,7 +141,9 @@ class RankingScanner:
         price = max(maps, key=lambda each: each.fetched_at).level_map.price if maps else None
         target = None
         if imbalance.direction != "NEUTRAL" and price is not None:
-            target = nearest_target(clusters, imbalance.direction, price)
+            # As the agents choose: what they would not aim at is no target here either.
+            least_usd = NOISE_SHARE * history.typical_usd.get(coin.symbol, 0.0)
+            target = nearest_target(clusters, imbalance.direction, price, least_usd=least_usd)
         sizes = {side: side_size_usd(clusters, side, timeframes) for side in ("short", "long")}
         dominant = sizes.get(_dominant_side(imbalance), 0.0)
         success, observations = history.success(coin.symbol)
