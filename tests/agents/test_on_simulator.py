@@ -10,8 +10,8 @@ import redis
 
 from tests.agents.world import World
 from tests.simulator.bybit_loopback import Loopback, loopback
-from whalestack.agents.trading import wall_clock_ms
 from whalestack.clients.bybit.client import BybitClient
+from whalestack.clients.bybit.rate_budget import wall_clock_ms
 from whalestack.config import Settings
 from whalestack.db.engine import Database
 from whalestack.dispatch import RecordingDispatcher

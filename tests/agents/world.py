@@ -11,7 +11,7 @@ import redis
 from sqlalchemy import select
 
 from tests.agents.fake_exchange import FakeExchange
-from whalestack.agents.trading import TradingAgents, build_trading
+from tests.agents.trading import TradingAgents, build_trading
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Execution, OrderState
 from whalestack.clock import ManualClock, to_ms

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from whalestack.agents.plan_inputs import PlanInputs
-from whalestack.agents.targets import cluster_value, nearest_behind, nearest_target, significant
+from whalestack.agents.targets import attractive, cluster_value, nearest_behind, nearest_target
 from whalestack.config import Settings
 from whalestack.db.models import Coin, LiquidationCluster
 from whalestack.math.directions import Direction, Strategy, opposite, sign
@@ -21,9 +21,6 @@ from whalestack.math.sizing import InstrumentLimits, PositionSize, size_position
 from whalestack.math.stops import choose_stop
 
 _HUNDRED = Decimal(100)
-
-# Of the coin's typical leading cluster: what stands behind a stop matters from this size.
-ATTRACTIVE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,6 @@ def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
 def trade_direction(ranked: Direction, strategy: Strategy) -> Direction:
     """A REVERSAL trades against the move that has just reached its liquidity."""
     return opposite(ranked) if strategy == "REVERSAL" else ranked
-
-
-def _attractive(inputs: PlanInputs) -> list[LiquidationCluster]:
-    """The clusters large enough to draw price through a stop, of the ranges that hold the rest.
-
-    The shorter ranges' positions stand in the longer maps too; taking both would find
-    something behind every price, and no stop would be far enough.
-    """
-    least_usd = inputs.threshold.avg_cluster_size * ATTRACTIVE_SHARE if inputs.threshold is not None else 0.0
-    large = [each for each in inputs.clusters if each.leverage >= least_usd]
-    return [each for each in large if each.timeframe in TRADABLE_TIMEFRAMES]
 
 
 def limits_of(coin: Coin) -> InstrumentLimits:
@@ -114,7 +100,7 @@ def _with_stop(
         entry.direction,
         float(expected),
         wick_pct=inputs.wick_down_pct if entry.direction == "LONG" else inputs.wick_up_pct,
-        clusters=[cluster_value(each) for each in significant(inputs)],
+        clusters=[cluster_value(each) for each in attractive(inputs)],
         stop_min_pct=settings.stop_min_pct,
         stop_max_pct=settings.stop_max_pct,
         beyond_pct=settings.stop_beyond_cluster_pct,

@@ -11,6 +11,9 @@ from whalestack.math.clusters import Cluster
 from whalestack.math.directions import Direction, sign, target_side
 from whalestack.math.timeframes import TRADABLE_TIMEFRAMES, may_trade_range
 
+# Of the coin's typical leading cluster: what stands behind a stop matters from this size.
+ATTRACTIVE_SHARE = 0.5
+
 
 def considered_ranges(
     patterns: Mapping[str, CoinLiquidationPattern], ranges: Sequence[str], settings: Settings
@@ -52,6 +55,17 @@ def significant(inputs: PlanInputs) -> list[LiquidationCluster]:
     return [cluster for cluster in inputs.clusters if cluster.leverage >= least_usd]
 
 
+def attractive(inputs: PlanInputs) -> list[LiquidationCluster]:
+    """The clusters large enough to draw price through a stop, of the ranges that hold the rest.
+
+    The shorter ranges' positions stand in the longer maps too; taking both would find
+    something behind every price, and no stop would be far enough.
+    """
+    least_usd = inputs.threshold.avg_cluster_size * ATTRACTIVE_SHARE if inputs.threshold is not None else 0.0
+    large = [each for each in inputs.clusters if each.leverage >= least_usd]
+    return [each for each in large if each.timeframe in TRADABLE_TIMEFRAMES]
+
+
 def _has_record(patterns: Mapping[str, CoinLiquidationPattern], timeframe: str, settings: Settings) -> bool:
     record = patterns.get(timeframe)
     return record is not None and may_trade_range(
@@ -68,6 +82,7 @@ def _near_edge(cluster: LiquidationCluster) -> float:
 
 
 def cluster_value(row: LiquidationCluster) -> Cluster:
+    """A stored cluster as the mathematics takes it."""
     return Cluster(
         timeframe=row.timeframe,
         side="short" if row.side == "short" else "long",

@@ -1,8 +1,7 @@
-"""Putting the trading agents together: the one place that knows which needs which."""
+"""The trading agents of one process, put together as the runtime does it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,7 +33,7 @@ from whalestack.db.live import LiveMarket
 
 @dataclass(frozen=True)
 class TradingAgents:
-    """The services that the tasks and the command line call."""
+    """The services that the tasks and the command line call, made anew for each restart."""
 
     autotrader: Autotrader
     order_keeper: OrderKeeper
@@ -46,11 +45,6 @@ class TradingAgents:
     why: Why
 
 
-def wall_clock_ms() -> int:
-    """The real time that requests are signed with, ms since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
 def build_trading(
     *,
     db: Database,
@@ -59,8 +53,8 @@ def build_trading(
     settings: Settings,
     clock: Clock,
     redis_client: redis.Redis,
-    wall_ms: Callable[[], int] = wall_clock_ms,
-    sleep: Callable[[float], None] = time.sleep,
+    wall_ms: Callable[[], int],
+    sleep: Callable[[float], None],
 ) -> TradingAgents:
     """Make the agents of one process; nothing connects until it is first used.
 
