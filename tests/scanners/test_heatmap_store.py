@@ -205,11 +205,11 @@ def sizes(db: Database) -> dict[str, tuple[float, float, int]]:
 
 
 def test_the_typical_size_is_the_mean_of_what_was_seen(db: Database, now: datetime) -> None:
-    """100, 200 and 600 USD have a mean of 300; 5 % of it is noise."""
+    """100, 200 and 600 USD have a mean of 300; a quarter of it is noise."""
     for seen in (100.0, 200.0, 600.0):
         with db.begin() as work:
             learn_cluster_sizes(work.session, {SYMBOL: seen}, now)
-    assert {SYMBOL: (pytest.approx(300.0), pytest.approx(15.0), 3)} == sizes(db)
+    assert {SYMBOL: (pytest.approx(300.0), pytest.approx(75.0), 3)} == sizes(db)
 
 
 def test_a_seed_gives_way_to_the_first_thing_seen(db: Database, now: datetime) -> None:
@@ -226,7 +226,7 @@ def test_a_seed_gives_way_to_the_first_thing_seen(db: Database, now: datetime) -
         )
     with db.begin() as work:
         learn_cluster_sizes(work.session, {SYMBOL: 500.0}, now + timedelta(days=1))
-    assert {SYMBOL: (500.0, 25.0, 1)} == sizes(db)
+    assert {SYMBOL: (500.0, 125.0, 1)} == sizes(db)
     with db.begin() as work:
         row = work.session.get(CoinThreshold, SYMBOL)
         assert row is not None

@@ -13,8 +13,9 @@ from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns
 from whalestack.math.clusters import level_step
 from whalestack.math.timeframes import horizon_s
 
-# Of a coin's typical leading cluster: what is smaller than this is noise.
-NOISE_SHARE = 0.05
+# Of a coin's typical leading cluster: what is smaller than this is noise and no target. Price is
+# drawn to large clusters, and every map has a small one within a per cent of any price.
+NOISE_SHARE = 0.25
 # A refresh weighs at least 1/N in the typical size: about a week of refreshes are remembered.
 TYPICAL_SIZE_MEMORY = 2016
 
