@@ -135,6 +135,25 @@ def test_a_pushed_price_is_the_price(simulator: Served) -> None:
     assert 400 == simulator.post("/sim/price", {"symbol": "NOSUCH", "price": 1}).status_code
 
 
+def test_bybit_s_clock_can_be_put_ahead(simulator: Served) -> None:
+    """What a client sees whose own clock has jumped: the server's time is off by that much."""
+
+    def server_ahead_ms() -> float:
+        told = requests.get(f"{simulator.url}/v5/market/time", timeout=10).json()["result"]["timeNano"]
+        return int(told) / 1e6 - time.time() * 1000
+
+    assert {"bybit_real_ms"} == set(simulator.post("/sim/clock", {"ahead_ms": 60_000}).json())
+    assert server_ahead_ms() == pytest.approx(60_000, abs=2000)
+    simulator.post("/sim/clock", {"ahead_ms": 0})
+    assert server_ahead_ms() == pytest.approx(0, abs=2000)
+    assert 400 == simulator.post("/sim/clock", {}).status_code
+
+
+def test_what_was_said_can_be_read(simulator: Served) -> None:
+    said = requests.get(f"{simulator.url}/sim/messages", timeout=10).json()
+    assert {"telegram": [], "x": []} == said
+
+
 def test_health_says_what_is_played(simulator: Served) -> None:
     health = requests.get(f"{simulator.url}/sim/health", timeout=10).json()
     assert (True, 3, False) == (health["ok"], health["coins"], health["ended"])
@@ -164,6 +183,11 @@ def test_a_rule_hits_only_its_endpoint_and_only_so_often() -> None:
     rule = FaultRule("* /v5/order/*", FaultKind.HTTP_500, times=2)
     struck = [rule.strikes(path) for path in ("GET /v5/market/time", *["POST /v5/order/create"] * 3)]
     assert [False, True, True, False] == struck
+
+
+def test_a_rule_ends_with_its_time() -> None:
+    rule = parse_rule({"endpoint": "GET /a", "kind": "http_500", "lasts_s": 0})
+    assert not rule.strikes("GET /a")
 
 
 def frames_through(kind: str, frames: list[str], **more: object) -> list[str]:

@@ -94,6 +94,8 @@ class BybitRest:
         self._clock = world.clock
         self._record: EventLog = world.exchange.log
         self._real_ms = real_ms or (lambda: time.time_ns() // 1_000_000)
+        # A jump of this clock must not touch the rate limits, which count on the other.
+        self._signing_ms = real_ms or world.bybit_real_ms
         self._addresses = AddressLimit(limits or BybitLimits())
         self._endpoints = EndpointLimits()
         self.table = {(endpoint.method, endpoint.path): endpoint for endpoint in endpoints(world, self.key)}
@@ -115,7 +117,7 @@ class BybitRest:
     def _pass(self, endpoint: Endpoint, call: Call, real_ms: int, headers: dict[str, str]) -> tuple[Row, Row]:
         """Through the gate to the endpoint; `headers` receives those of the rate limit."""
         if endpoint.per_second is not None:
-            check_request(self.key, call.headers, call.payload, real_ms)
+            check_request(self.key, call.headers, call.payload, self._signing_ms())
         params = read_params(call)
         if endpoint.per_second is None:
             return _single(endpoint, params), {}
@@ -131,7 +133,7 @@ class BybitRest:
         self, call: Call, code: int, message: str, result: Row, extra: Row, headers: Mapping[str, str]
     ) -> Reply:
         self._record.api_call(call.path, code)
-        now_ms = self._real_ms() if call.path == SERVER_TIME else self._clock.now_ms()
+        now_ms = self._signing_ms() if call.path == SERVER_TIME else self._clock.now_ms()
         body = {"retCode": code, "retMsg": message, "result": result, "retExtInfo": extra, "time": now_ms}
         return Reply(200, orjson.dumps(body), headers)
 

@@ -6,7 +6,6 @@ against the clock that signs requests, and signatures are checked against the wa
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
@@ -55,11 +54,12 @@ class MarketApi:
         self._market = world.market
         self._clock = world.clock
         self._exchange = world.exchange
+        self._bybit_real_ms = world.bybit_real_ms
         self._decimals: dict[str, Decimals] = {}
 
     def server_time(self, params: Params) -> Row:
         """GET /v5/market/time, the wall clock."""
-        now_ns = time.time_ns()
+        now_ns = self._bybit_real_ms() * 1_000_000
         return {"timeSecond": str(now_ns // 1_000_000_000), "timeNano": str(now_ns)}
 
     def instruments(self, params: Params) -> Row:

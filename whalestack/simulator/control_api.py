@@ -15,7 +15,7 @@ from whalestack.simulator.world import World
 
 
 def routes(world: World) -> list[web.RouteDef]:
-    """`/sim/health`, `/sim/stats`, `/sim/events`, `/sim/faults`, `/sim/price`."""
+    """Everything under `/sim`: what is there to see, and what can be steered."""
 
     async def show_health(_request: web.Request) -> web.Response:
         return _json(health(world))
@@ -25,6 +25,9 @@ def routes(world: World) -> list[web.RouteDef]:
 
     async def show_events(request: web.Request) -> web.Response:
         return _json(_events(world, request))
+
+    async def show_messages(_request: web.Request) -> web.Response:
+        return _json(_messages(world))
 
     async def show_faults(_request: web.Request) -> web.Response:
         return _json(_faults(world))
@@ -39,14 +42,19 @@ def routes(world: World) -> list[web.RouteDef]:
     async def push_price(request: web.Request) -> web.Response:
         return await _steer(request, lambda body: _push_price(world, body))
 
+    async def set_clock(request: web.Request) -> web.Response:
+        return await _steer(request, lambda body: _set_clock(world, body))
+
     return [
         web.get("/sim/health", show_health),
         web.get("/sim/stats", show_stats),
         web.get("/sim/events", show_events),
+        web.get("/sim/messages", show_messages),
         web.get("/sim/faults", show_faults),
         web.post("/sim/faults", add_faults),
         web.delete("/sim/faults", clear_faults),
         web.post("/sim/price", push_price),
+        web.post("/sim/clock", set_clock),
     ]
 
 
@@ -90,6 +98,23 @@ def _events(world: World, request: web.Request) -> dict[str, Any]:
         limit=int(query.get("limit", "1000")),
     )
     return {"events": rows}
+
+
+def _messages(world: World) -> dict[str, Any]:
+    """What each channel has taken, in order: the texts as a reader sees them."""
+    return {
+        "telegram": [message.text for message in world.telegram.messages],
+        "x": [post.text for post in world.x.posts],
+    }
+
+
+def _set_clock(world: World, body: dict[str, Any]) -> dict[str, Any]:
+    """Put Bybit's real clock so many ms ahead of this machine's, below 0 for behind."""
+    try:
+        world.bybit_ahead_ms = int(body["ahead_ms"])
+    except KeyError as error:
+        raise GiveUp("needs ahead_ms") from error
+    return {"bybit_real_ms": world.bybit_real_ms()}
 
 
 def _faults(world: World) -> dict[str, Any]:

@@ -11,6 +11,7 @@ An endpoint is written ``METHOD /path`` for HTTP (``POST /v5/order/create``) and
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class FaultRule:
         code: error code of kind ``code``.
         message: error text of kind ``code``.
         contains: for sockets: only frames that contain this text.
+        lasts_s: real seconds for which the rule stands; None for as long as it is not cleared.
     """
 
     endpoint: str
@@ -72,7 +74,9 @@ class FaultRule:
     code: str = "500"
     message: str = "Server Error"
     contains: str = ""
+    lasts_s: float | None = None
     injected: int = 0
+    _made_s: float = field(default_factory=time.monotonic, init=False, repr=False)
     _random: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +84,7 @@ class FaultRule:
 
     def strikes(self, endpoint: str, frame: str = "") -> bool:
         """Whether this rule hits now; counts the hit."""
-        if self.times is not None and self.injected >= self.times:
+        if self.is_over():
             return False
         if self.contains not in frame or not fnmatchcase(endpoint, self.endpoint):
             return False
@@ -89,10 +93,16 @@ class FaultRule:
         self.injected += 1
         return True
 
+    def is_over(self) -> bool:
+        """Whether it has struck as often, or stood as long, as it may."""
+        if self.times is not None and self.injected >= self.times:
+            return True
+        return self.lasts_s is not None and time.monotonic() - self._made_s > self.lasts_s
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form, with how often it has struck."""
         names = ("endpoint", "kind", "times", "probability", "seed", "delay_ms", "code", "message")
-        return {name: getattr(self, name) for name in (*names, "contains", "injected")}
+        return {name: getattr(self, name) for name in (*names, "contains", "lasts_s", "injected")}
 
 
 def parse_rule(raw: dict[str, Any]) -> FaultRule:
@@ -101,7 +111,8 @@ def parse_rule(raw: dict[str, Any]) -> FaultRule:
     Raises:
         GiveUp: an unknown kind or field, by name.
     """
-    known = {"endpoint", "kind", "times", "probability", "seed", "delay_ms", "code", "message", "contains"}
+    known = {"endpoint", "kind", "times", "probability", "seed", "delay_ms", "code", "message"}
+    known |= {"contains", "lasts_s"}
     unknown = set(raw) - known
     if unknown or "endpoint" not in raw or raw.get("kind") not in set(FaultKind):
         raise GiveUp(

@@ -45,6 +45,8 @@ class World:
         coinglass_counts: answers of the CoinGlass API by what they were.
         listeners: called after each step with (now_ms, ticks); the sockets publish there.
             A listener must not block.
+        bybit_ahead_ms: how far Bybit's real clock is ahead of this machine's: what a client sees
+            whose own clock has jumped.
     """
 
     settings: Settings
@@ -59,6 +61,11 @@ class World:
     listeners: list[StepListener] = field(default_factory=list)
     coinglass_counts: Counter[str] = field(default_factory=Counter)
     started_real_s: float = field(default_factory=time.monotonic)
+    bybit_ahead_ms: int = 0
+
+    def bybit_real_ms(self) -> int:
+        """The real time as Bybit has it, ms: signatures are checked against it."""
+        return time.time_ns() // 1_000_000 + self.bybit_ahead_ms
 
     def step(self) -> list[Tick]:
         """Move everything to the clock's present; returns the ticks passed."""
