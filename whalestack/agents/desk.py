@@ -28,6 +28,7 @@ from whalestack.math.directions import Direction, target_side
 from whalestack.math.timeframes import TIMEFRAMES
 
 JUST_HIT_WITHIN = timedelta(minutes=15)
+MAPS_COUNT_FOR = timedelta(days=1)
 FEES_KEPT_FOR = timedelta(hours=1)
 TICK_REAL_S = 3.0
 
@@ -105,7 +106,7 @@ class Desk:
         """How old the maps, the record and the price of a coin are."""
         now = self._clock.now()
         with self._db.begin() as work:
-            times = inputs.map_times(work.session, symbol)
+            times = inputs.map_times(work.session, symbol, now - MAPS_COUNT_FOR)
             record = inputs.patterns(work.session, symbol)
         needed = considered_ranges(record, [each for each in TIMEFRAMES if each in times], self._settings)
         ages = {f"map_{each}": (now - times[each]).total_seconds() for each in needed}
@@ -134,7 +135,9 @@ class Desk:
                 direction=ranked,
                 coin=coin,
                 tick=tick,
-                clusters=inputs.standing_clusters(session, symbol, now, inputs.map_times(session, symbol)),
+                clusters=inputs.standing_clusters(
+                    session, symbol, now, inputs.map_times(session, symbol, now - MAPS_COUNT_FOR)
+                ),
                 hit=self._just_hit(session, symbol, hit_side, ranked, now),
                 patterns=record,
                 threshold=inputs.threshold(session, symbol),

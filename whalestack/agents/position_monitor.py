@@ -148,9 +148,8 @@ class PositionMonitor:
             return None
         now = self._clock.now()
         with self._db.begin() as work:
-            times = inputs.map_times(work.session, trade.symbol)
             fresh_since = now - timedelta(seconds=self._settings.heatmap_max_age_s)
-            fresh = {name: at for name, at in times.items() if at >= fresh_since}
+            fresh = inputs.map_times(work.session, trade.symbol, fresh_since)
             clusters = inputs.standing_clusters(work.session, trade.symbol, now, fresh)
         return extended_target(trade, clusters, price=price, tick_size=coin.tick_size)
 

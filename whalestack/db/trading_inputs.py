@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from whalestack.db.models import (
@@ -18,13 +18,27 @@ from whalestack.db.models import (
     CoinRanking,
     CoinThreshold,
     LiquidationCluster,
-    LiquidationSnapshot,
     Signal,
     Trade,
 )
+from whalestack.math.timeframes import TIMEFRAMES
 from whalestack.math.wicks import WickStatistics, wick_statistics
 
 WICK_CANDLES = 1000
+
+
+# One step into the index for each range; grouping would read every map the coin ever had.
+_LATEST_MAPS = text(
+    """
+    select wanted.timeframe, latest.fetched_at
+    from unnest(cast(:timeframes as text[])) as wanted(timeframe)
+    cross join lateral (
+        select fetched_at from liquidation_snapshots
+        where symbol = :symbol and timeframe = wanted.timeframe and fetched_at > :since
+        order by fetched_at desc limit 1
+    ) as latest
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -38,14 +52,16 @@ class EndedTrade:
     pnl_usd: Decimal
 
 
-def map_times(session: Session, symbol: str) -> dict[str, datetime]:
-    """When the latest map of each range of the coin was fetched."""
-    found = session.execute(
-        select(LiquidationSnapshot.timeframe, func.max(LiquidationSnapshot.fetched_at).label("latest"))
-        .where(LiquidationSnapshot.symbol == symbol)
-        .group_by(LiquidationSnapshot.timeframe)
-    )
-    return {row.timeframe: row.latest for row in found}
+def map_times(session: Session, symbol: str, since: datetime) -> dict[str, datetime]:
+    """When the latest map of each range of the coin was fetched; ranges without one are left out.
+
+    Args:
+        session: open.
+        symbol: Bybit symbol.
+        since: maps fetched before it do not count; it bounds the search on a hypertable.
+    """
+    found = session.execute(_LATEST_MAPS, {"symbol": symbol, "timeframes": list(TIMEFRAMES), "since": since})
+    return {row.timeframe: row.fetched_at for row in found}
 
 
 def standing_clusters(
