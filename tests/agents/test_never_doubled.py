@@ -418,3 +418,28 @@ def test_every_size_the_exchange_took_is_the_size_that_was_written_down(world: W
     sent = (request.qty, request.price, request.stop_loss, request.take_profit, request.side.value)
     assert sent == (order.qty, order.price, order.stop_loss, order.take_profit, order.side)
     assert request.qty % Decimal("0.1") == 0
+
+
+def test_a_plan_whose_order_never_arrived_says_so(world: World) -> None:
+    """It is refused with the order's reason, and people hear of it like of any other refusal."""
+    signal_id = world.ready()
+    world.exchange.lose_answer(arrived=False)
+    world.act(signal_id)
+    world.clock.advance(20)
+    world.agents.order_keeper.poll()
+
+    [plan] = world.plans
+    assert (plan.status, plan.reasons[0]["code"]) == ("refused", "order_rejected")
+    assert "never_arrived" in plan.reasons[0]["text"]
+    assert len(world.told("refusal")) == 1
+
+
+def test_fills_that_do_not_fit_hold_up_no_other_symbol(world: World) -> None:
+    """One coin's impossible number must not hide another coin's fill."""
+    from dataclasses import replace
+
+    world.act(world.ready())
+    good = world.exchange.fills[0]
+    bad = replace(good, exec_id="bad", symbol="AAAUSDT", order_link_id="", qty=Decimal(10) ** 30)
+    changes = world.agents.order_keeper.apply_executions([bad, good], "poll")
+    assert (changes.fills, changes.opened) == (1, 1)

@@ -205,8 +205,6 @@ class Autotrader:
         with self._db.begin() as work:
             orders = store.plan_orders(work.session, plan_id, ("intent", "sent", "unknown"))
         statuses = tuple(self._sender.send(order.order_link_id) for order in orders)
-        with self._db.begin() as work:
-            plan_rows.tell_if_rejected(work, plan_id, settings=self._settings, now=self._clock.now())
         log.info("plan_sent", signal_id=signal_id, plan_id=plan_id, statuses=dict(Counter(statuses)))
         return ActReport(signal_id, "sent" if statuses else "done", orders=statuses)
 

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import structlog
 
-from whalestack.agents import messages, order_book, plan_book
+from whalestack.agents import order_book, plan_rows
+from whalestack.agents.alerts import alert
 from whalestack.agents.order_book import Seen
-from whalestack.agents.outbox import announce
 from whalestack.agents.patience import Patience
 from whalestack.agents.trade_book import TradeBook
 from whalestack.clients.bybit.port import ExchangePort
@@ -76,7 +76,7 @@ class OrderAsker:
             self._end_of_patience(work, order, now)
             work.session.flush()
             if order.plan_id is not None:
-                plan_book.settle(work.session, order.plan_id, now)
+                plan_rows.settle_and_tell(work, order.plan_id, settings=self._settings, now=now)
             return order.status
 
     def _nowhere(self, order: Order, now: datetime) -> None:
@@ -107,22 +107,14 @@ class OrderAsker:
             self._alert(work, order, "unknown", "nobody can say yet whether it was taken; look on Bybit")
 
     def _alert(self, work: UnitOfWork, order: Order, key: str, what: str) -> None:
-        text = messages.alert(
-            agent_name=order.agent_name,
-            what=f"Order {order.order_link_id}: {what}.",
-            at=self._clock.now(),
-            symbol=order.symbol,
-        )
-        announce(
+        alert(
             work,
             settings=self._settings,
             now=self._clock.now(),
-            kind="alert",
-            event_key=f"alert:order-{key}:{order.order_link_id}",
             agent_name=order.agent_name,
-            scanner="",
+            key=f"order-{key}:{order.order_link_id}",
+            what=f"Order {order.order_link_id}: {what}.",
             symbol=order.symbol,
-            text=text,
         )
 
     def _locked(self, work: UnitOfWork, order_link_id: str) -> Order:

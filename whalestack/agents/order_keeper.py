@@ -14,8 +14,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.exc import DataError, IntegrityError
 
-from whalestack.agents import order_book, plan_book
+from whalestack.agents import order_book, plan_rows
 from whalestack.agents.order_asker import OrderAsker
 from whalestack.agents.patience import Patience
 from whalestack.agents.trade_book import BookChanges, TradeBook
@@ -73,6 +74,7 @@ class OrderKeeper:
     ) -> None:
         self._db = db
         self._exchange = exchange
+        self._settings = settings
         self._clock = clock
         self._trade_book = trade_book
         self._asker = asker
@@ -108,8 +110,12 @@ class OrderKeeper:
             by_symbol[execution.symbol].append(execution)
         changes = BookChanges()
         for symbol in sorted(by_symbol):
-            with self._db.begin() as work:
-                changes += self._trade_book.apply(work, by_symbol[symbol], source)
+            try:
+                with self._db.begin() as work:
+                    changes += self._trade_book.apply(work, by_symbol[symbol], source)
+            except (IntegrityError, DataError) as error:
+                # Fills that do not fit into the tables: the other symbols go on, the log has the reason.
+                log.error("fills_not_taken_in", symbol=symbol, error=str(error.orig))
         return changes
 
     def _apply_states(self, states: Iterable[OrderState]) -> int:
@@ -124,7 +130,9 @@ class OrderKeeper:
                 order = work.session.get_one(Order, state.order_link_id)
                 work.session.flush()
                 if order.plan_id is not None:
-                    plan_book.settle(work.session, order.plan_id, self._clock.now())
+                    plan_rows.settle_and_tell(
+                        work, order.plan_id, settings=self._settings, now=self._clock.now()
+                    )
         return ours
 
     def _look_at_stops(self, rows: Sequence[Mapping[str, Any]]) -> KeeperReport:

@@ -21,7 +21,7 @@ from datetime import datetime
 
 import structlog
 
-from whalestack.agents import order_book, plan_book
+from whalestack.agents import order_book, plan_rows
 from whalestack.agents.kill_switch import KillSwitch
 from whalestack.agents.order_asker import OrderAsker
 from whalestack.agents.patience import Patience
@@ -47,7 +47,7 @@ class OrderSender:
     Args:
         db: of this process.
         exchange: where orders go.
-        settings: how old an intent may be.
+        settings: how old an intent may be, and who hears of a refusal.
         clock: market time.
         kill_switch: asked in the last moment before an entry is sent.
         asker: finds out what became of a send without an answer.
@@ -67,6 +67,7 @@ class OrderSender:
     ) -> None:
         self._db = db
         self._exchange = exchange
+        self._settings = settings
         self._clock = clock
         self._kill_switch = kill_switch
         self._asker = asker
@@ -195,38 +196,8 @@ class OrderSender:
             order_book.move(order, status, now, reason=reason)
             work.session.flush()
             if order.plan_id is not None:
-                plan_book.settle(work.session, order.plan_id, now)
+                plan_rows.settle_and_tell(work, order.plan_id, settings=self._settings, now=now)
             return order.status
-
-
-def intent(
-    *,
-    request: OrderRequest,
-    agent_name: str,
-    leg: str,
-    now: datetime,
-    plan_id: int | None = None,
-    trade_id: int | None = None,
-) -> Order:
-    """The row of an order that is about to be sent; the caller commits it first."""
-    return Order(
-        order_link_id=request.order_link_id,
-        agent_name=agent_name,
-        plan_id=plan_id,
-        trade_id=trade_id,
-        symbol=request.symbol,
-        leg=leg,
-        side=request.side.value,
-        order_type="Limit" if request.price is not None else "Market",
-        time_in_force=request.time_in_force,
-        price=request.price,
-        qty=request.qty,
-        reduce_only=request.reduce_only,
-        stop_loss=request.stop_loss,
-        take_profit=request.take_profit,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _request(order: Order) -> OrderRequest:

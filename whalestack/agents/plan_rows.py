@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
-from whalestack.agents import messages
+from whalestack.agents import messages, plan_book
+from whalestack.agents.intents import intent
 from whalestack.agents.order_ids import entry_link_id
-from whalestack.agents.order_sender import intent
 from whalestack.agents.outbox import announce, was_announced
 from whalestack.agents.plans import PlannedTrade
 from whalestack.agents.pnl import entry_side
@@ -117,9 +117,9 @@ def write_refusal(
     log.info("signal_refused", signal_id=signal.id, symbol=plan.symbol, reasons=[r["code"] for r in reasons])
 
 
-def tell_if_rejected(work: UnitOfWork, plan_id: int, *, settings: Settings, now: datetime) -> None:
-    """A plan whose orders the exchange refused, every one, has become refused: say so."""
-    plan = store.locked_plan(work.session, plan_id)
+def settle_and_tell(work: UnitOfWork, plan_id: int, *, settings: Settings, now: datetime) -> None:
+    """Settle a plan; one whose orders were refused, every one, has become refused: say so, once."""
+    plan = plan_book.settle(work.session, plan_id, now)
     if plan.status != "refused" or plan.reasons:
         return
     orders = store.plan_orders(work.session, plan_id)

@@ -13,8 +13,9 @@ from decimal import Decimal
 import structlog
 from sqlalchemy.orm import Session
 
+from whalestack.agents.intents import intent
 from whalestack.agents.order_ids import exit_link_id, stray_exit_link_id
-from whalestack.agents.order_sender import OrderSender, intent
+from whalestack.agents.order_sender import OrderSender
 from whalestack.agents.pnl import direction_of
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import OrderRequest, Position
