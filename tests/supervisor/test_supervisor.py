@@ -60,6 +60,28 @@ def test_a_process_that_dies_is_counted_and_started_again(tmp_path: Path) -> Non
         assert process.exit_codes == [-signal.SIGKILL]
 
 
+def test_what_lasted_is_restarted_soon_however_often_it_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delay grows while a process keeps failing at its start; one death a week is no such row."""
+    monkeypatch.setattr("whalestack.supervisor.process.LASTING_S", 0.0)
+    monkeypatch.setattr("whalestack.supervisor.process.RESTART_DELAYS_S", (0.01, 600.0))
+    with make(tmp_path, ProcessSpec("sleeper", SLEEPER, stage=0)) as supervisor:
+        supervisor.start()
+        (process,) = supervisor.processes
+        for deaths in range(1, 4):
+            assert process.popen is not None
+            os.kill(process.popen.pid, signal.SIGKILL)
+            process.popen.wait()
+
+            def restarted() -> bool:
+                supervisor.watch()
+                return process.is_running()
+
+            wait_until(restarted, f"restart {deaths}")
+            assert supervisor.crashes == deaths
+
+
 def test_the_end_stops_every_process_also_one_that_ignores_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

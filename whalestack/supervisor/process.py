@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RESTART_DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+# What lasted this long had started well: its end is a new one, and not part of a row of failures.
+LASTING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class ManagedProcess:
     restarts: int = 0
     popen: subprocess.Popen[bytes] | None = None
     restart_at: float | None = None
+    started_at: float = 0.0
     exit_codes: list[int] = field(default_factory=list)
 
     @property
@@ -60,6 +63,7 @@ class ManagedProcess:
                 list(self.spec.argv), env=dict(self.env), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
+        self.started_at = time.monotonic()
         if self.spec.nice:
             os.setpriority(os.PRIO_PROCESS, self.popen.pid, self.spec.nice)
 
@@ -67,7 +71,7 @@ class ManagedProcess:
         return self.popen is not None and self.popen.poll() is None
 
     def watch(self) -> bool:
-        """Restart it, after a growing delay, when it has ended by itself.
+        """Restart it when it has ended by itself, after a delay that grows while it ends soon.
 
         Returns:
             True when this call found it newly ended.
@@ -76,6 +80,8 @@ class ManagedProcess:
             return False
         if self.restart_at is None:
             self.exit_codes.append(self.popen.returncode if self.popen else -1)
+            if time.monotonic() - self.started_at > LASTING_S:
+                self.restarts = 0
             self.restart_at = (
                 time.monotonic() + RESTART_DELAYS_S[min(self.restarts, len(RESTART_DELAYS_S) - 1)]
             )
