@@ -13,8 +13,9 @@ SYNTHETIC_SPEED = 30.0
 SYNTHETIC_COINS = 60
 RECORDED_SPEED = 60.0
 RECORDED_COINS = 24
-# Of a recording, this share is left as the past that windows and thresholds are learned from.
-PAST_SHARE = 0.5
+# So much of a recording is played; what lies before is the past that maps, wicks and thresholds
+# are made from, and the more of it the better.
+PLAYED = timedelta(hours=4, minutes=20)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _recorded(folder: Path, speed: float | None, start: datetime | None, coins: 
         tuple(sorted(liveliest)),
         len(liveliest),
         speed or RECORDED_SPEED,
-        start or _middle(files[0]),
+        start or _start_of_play(files[0]),
     )
 
 
@@ -86,9 +87,8 @@ def _daily_range_pct(path: Path) -> float:
     return sum(ranges) / len(ranges) if ranges else 0.0
 
 
-def _middle(path: Path) -> datetime:
+def _start_of_play(path: Path) -> datetime:
     with path.open(newline="") as lines:
         moments = [row["timestamp"] for row in csv.DictReader(lines)]
     first, last = (datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in (moments[0], moments[-1]))
-    start = first + (last - first) * PAST_SHARE
-    return start - timedelta(seconds=start.timestamp() % 300)
+    return max(first, last - PLAYED)

@@ -36,6 +36,7 @@ logger = structlog.get_logger(__name__)
 
 FLOWER_PORT = 5555
 COINGLASS_CALLS_PER_MARKET_MIN = 1200
+SIGNAL_MAX_AGE_REAL_S = 10
 DATABASE = "whalestack_demo"
 REDRAW_S = 0.5
 # Where the output is not a terminal, a picture now and then shows that it lives.
@@ -95,7 +96,13 @@ def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Set
         # The plan's calls are per minute of the market that is played.
         "COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
         "SIMULATOR_COINGLASS_CALLS_PER_MIN": str(round(COINGLASS_CALLS_PER_MARKET_MIN * choice.speed)),
+        # A demo lasts minutes: all ten ranked coins may give signals, not the first three alone.
         "RANKING_WATCH": "10",
+        # So that stops are seen to move: a target that is nearly reached may be pushed on.
+        "EXTEND_TAKE_PROFIT": "true",
+        "X_POSTS_PER_DAY": "1000",
+        # A worker's answer takes its real time, however fast the market is played.
+        "SIGNAL_MAX_AGE_S": str(round(max(120, SIGNAL_MAX_AGE_REAL_S * choice.speed))),
         "SIMULATOR_MARKET": choice.market,
         "SIMULATOR_SYMBOLS": ",".join(choice.symbols),
         "SIMULATOR_COINS": str(choice.coins),
