@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "whalestack"
 
-GROUND = {"config", "clock", "errors", "dispatch"}
+GROUND = {"config", "clock", "errors", "dispatch", "trader_list"}
 SERVICES = {"scanners", "agents", "sockets"}
 # What each part of the package may import besides itself. Parts that are not named here put
 # the others together (tasks, cli, web, demo, ...) and may import anything but each other's tasks.
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "math": set(),
     "clock": set(),
     "errors": set(),
-    "config": {"clock", "errors"},
+    "trader_list": set(),
+    "config": {"clock", "errors", "trader_list"},
     "dispatch": {"errors"},
     "db": {"math", *GROUND},
     "clients": {"math", "db", *GROUND},

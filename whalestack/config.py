@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from whalestack.clock import MarketClock
 from whalestack.errors import StopAndTell
+from whalestack.trader_list import NAME, TAKEN_NAMES, Strategy, TraderSpec, parse_traders
 
 
 class Mode(StrEnum):
@@ -39,6 +40,7 @@ class HeatmapSource(StrEnum):
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 SymbolList = Annotated[tuple[str, ...], NoDecode]
+TraderList = Annotated[tuple[TraderSpec, ...], NoDecode]
 MessageKind = Literal["signal", "entry", "stop_moved", "close", "refusal", "alert"]
 KindList = Annotated[tuple[MessageKind, ...], NoDecode]
 
@@ -148,9 +150,11 @@ class Settings(BaseSettings):
     threshold_lookback_h: int = Field(default=72, ge=1, le=720)
 
     # --- trading --------------------------------------------------------------------------------
-    autotrader_name: str = Field(default="conservative-1", pattern=r"^[a-z0-9-]{1,16}$")
-    autotrader_strategy: Literal["CONSERVATIVE", "AGGRESSIVE", "REVERSAL"] = "CONSERVATIVE"
+    autotrader_name: str = Field(default="conservative-1", pattern=rf"^{NAME.pattern}$")
+    autotrader_strategy: Strategy = "CONSERVATIVE"
     autotrader_enabled: bool = True
+    autotrader_max_positions: int = Field(default=5, ge=1)
+    autotraders: TraderList = ()
     risk_per_trade_pct: float = Field(default=1.0, gt=0, le=100)
     entry_offset_pct: float = Field(default=2.0, ge=0, le=50)
     entry_wait_s: int = Field(default=3600, ge=10)
@@ -164,6 +168,14 @@ class Settings(BaseSettings):
     min_observations: int = Field(default=30, ge=1)
     short_range_min_success: float = Field(default=0.75, ge=0, le=1)
     trade_without_history: bool | None = None
+
+    # --- ladders ------------------------------------------------------------------------------
+    ladder_rungs: int = Field(default=0, ge=0, le=20)
+    ladder_coins: SymbolList = ()
+    ladder_sizes: Literal["flat", "increasing", "decreasing"] = "flat"
+    ladder_spacing: Literal["even", "ratio"] = "even"
+    ladder_ratio: float = Field(default=1.5, ge=1, le=2)
+    ladder_depth_pct: float = Field(default=2.0, gt=0, lt=50)
 
     # --- guards -----------------------------------------------------------------------------------
     max_open_positions: int = Field(default=5, ge=1)
@@ -214,11 +226,23 @@ class Settings(BaseSettings):
     simulator_coinglass_calls_per_min: int = Field(default=1200, ge=1, le=1_000_000)
     simulator_warm_maps: bool = True
 
-    @field_validator("majors", "blacklist", "simulator_symbols", mode="before")
+    @field_validator("majors", "blacklist", "simulator_symbols", "ladder_coins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("autotraders", mode="before")
+    @classmethod
+    def _read_traders(cls, value: object) -> object:
+        return parse_traders(value) if isinstance(value, str) else value
+
+    @field_validator("autotrader_name")
+    @classmethod
+    def _refuse_taken_name(cls, value: str) -> str:
+        if value in TAKEN_NAMES:
+            raise ValueError("it is the name of another agent")
         return value
 
     @field_validator("x_kinds", "broadcast_repeat_kinds", mode="before")
@@ -243,6 +267,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.stop_min_pct > self.stop_max_pct:
             raise ValueError("STOP_MIN_PCT is above STOP_MAX_PCT")
+        if self.ladder_rungs != 1 and self.ladder_depth_pct >= self.stop_min_pct:
+            raise ValueError("LADDER_DEPTH_PCT is not below STOP_MIN_PCT: a stop could lie above a rung")
         for profit, stop in self.trailing_steps_pct:
             if stop >= profit:
                 raise ValueError(
@@ -316,6 +342,25 @@ class Settings(BaseSettings):
         if self.trade_without_history is None:
             return not self.is_real_money
         return self.trade_without_history
+
+    def of_traders(self) -> tuple[Settings, ...]:
+        """These settings as each automatic trader has them, in the order in which they are named.
+
+        Without AUTOTRADERS there is one, whom AUTOTRADER_NAME and AUTOTRADER_STRATEGY describe.
+        AUTOTRADER_ENABLED is a switch for all of them.
+        """
+        return tuple(self._as_trader(spec) for spec in self.autotraders) or (self,)
+
+    def _as_trader(self, spec: TraderSpec) -> Settings:
+        own: dict[str, object] = {
+            "autotrader_name": spec.name,
+            "autotrader_strategy": spec.strategy,
+            "autotrader_enabled": self.autotrader_enabled and spec.enabled,
+            "risk_per_trade_pct": spec.risk_pct,
+            "autotrader_max_positions": spec.open_positions,
+            "ladder_rungs": spec.ladder_rungs,
+        }
+        return self.model_copy(update={name: value for name, value in own.items() if value is not None})
 
     def clock(self) -> MarketClock:
         """The clock that every process with these settings shares."""
