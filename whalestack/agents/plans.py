@@ -9,28 +9,32 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from whalestack.agents.plan_inputs import PlanInputs
-from whalestack.agents.targets import attractive, cluster_value, nearest_behind, nearest_target
+from whalestack.agents.sized_entries import SizedEntry, size_entry
+from whalestack.agents.targets import cluster_value, nearest_behind, nearest_target
 from whalestack.config import Settings
-from whalestack.db.models import Coin, LiquidationCluster
-from whalestack.math.directions import Direction, Strategy, opposite, sign
+from whalestack.db.models import LiquidationCluster
+from whalestack.math.directions import Direction, Strategy, opposite
 from whalestack.math.entry import EntryPlan, plan_entry
 from whalestack.math.expectancy import Decision, costs_pct, decide
+from whalestack.math.ladder import Rung
 from whalestack.math.refusals import Refusal
-from whalestack.math.rounding import decimal_of, round_entry, round_stop, round_take_profit
-from whalestack.math.sizing import InstrumentLimits, PositionSize, size_position
-from whalestack.math.stops import choose_stop
+from whalestack.math.sizing import PositionSize
 
 _HUNDRED = Decimal(100)
 
 
 @dataclass(frozen=True)
 class PlannedTrade:
-    """A plan with every number as it will be sent, rounded to what the exchange takes."""
+    """A plan with every number as it will be sent, rounded to what the exchange takes.
+
+    `expected_entry_price` and the size's worst loss are those of every rung filled, `reward_pct`
+    and `risk_pct` those of the first rung alone; see `SizedEntry`.
+    """
 
     direction: Direction
     cluster_id: int
     timeframe: str
-    limit_price: Decimal
+    rungs: tuple[Rung, ...]
     expected_entry_price: Decimal
     stop_loss: Decimal
     take_profit: Decimal
@@ -42,6 +46,12 @@ class PlannedTrade:
     observations: int
     decision: Decision
     stop_reasons: tuple[str, ...]
+    no_ladder: Refusal | None
+
+    @property
+    def limit_price(self) -> Decimal:
+        """What the first rung asks for, the one nearest to the market."""
+        return self.rungs[0].price
 
 
 def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
@@ -53,26 +63,15 @@ def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
     entry = _entry(inputs, direction, target, settings)
     if isinstance(entry, Refusal):
         return entry
-    return _with_stop(inputs, target, entry, settings)
+    sized = size_entry(inputs, entry, settings)
+    if isinstance(sized, Refusal):
+        return sized
+    return _judged(inputs, target, entry, sized, settings)
 
 
 def trade_direction(ranked: Direction, strategy: Strategy) -> Direction:
     """A REVERSAL trades against the move that has just reached its liquidity."""
     return opposite(ranked) if strategy == "REVERSAL" else ranked
-
-
-def limits_of(coin: Coin) -> InstrumentLimits:
-    """The instrument's limits as the mathematics takes them."""
-    return InstrumentLimits(
-        qty_step=coin.qty_step,
-        min_order_qty=coin.min_order_qty,
-        max_order_qty=coin.max_order_qty,
-        max_market_order_qty=coin.max_market_order_qty,
-        min_notional_usd=coin.min_notional_usd,
-        min_leverage=coin.min_leverage,
-        max_leverage=coin.max_leverage,
-        leverage_step=coin.leverage_step,
-    )
 
 
 def _entry(
@@ -90,103 +89,16 @@ def _entry(
     )
 
 
-def _with_stop(
-    inputs: PlanInputs, target: LiquidationCluster, entry: EntryPlan, settings: Settings
-) -> PlannedTrade | Refusal:
-    tick_size = inputs.coin.tick_size
-    limit = round_entry(entry.direction, _reachable_limit(entry, settings), tick_size)
-    expected = decimal_of(entry.expected_price) if entry.fills_at_once else limit
-    stop = choose_stop(
-        entry.direction,
-        float(expected),
-        wick_pct=inputs.wick_down_pct if entry.direction == "LONG" else inputs.wick_up_pct,
-        clusters=[cluster_value(each) for each in attractive(inputs)],
-        stop_min_pct=settings.stop_min_pct,
-        stop_max_pct=settings.stop_max_pct,
-        beyond_pct=settings.stop_beyond_cluster_pct,
-        stop_beyond=entry.stop_beyond,
-    )
-    if isinstance(stop, Refusal):
-        return stop
-    stop_loss = round_stop(entry.direction, decimal_of(stop.stop_price), tick_size)
-    take_profit = round_take_profit(entry.direction, decimal_of(entry.take_profit), tick_size)
-    if not _is_between(entry.direction, stop_loss, expected, take_profit):
-        return Refusal(
-            "too_coarse_ticks",
-            f"rounded to ticks of {tick_size.normalize():f}, stop {stop_loss:f}, entry {expected:f} and "
-            f"target {take_profit:f} are not apart",
-        )
-    size = _size(inputs, entry.direction, expected, stop_loss, settings)
-    if isinstance(size, Refusal):
-        return size
-    return _judged(
-        inputs,
-        target,
-        entry,
-        settings,
-        prices=(limit, expected, stop_loss, take_profit),
-        size=size,
-        stop_reasons=stop.reasons,
-    )
-
-
-def _reachable_limit(entry: EntryPlan, settings: Settings) -> Decimal:
-    """The limit, but never further beyond the market than the slippage that was reckoned with.
-
-    A limit far on the other side of a thin book would buy its way up to it.
-    """
-    limit = decimal_of(entry.limit_price)
-    if not entry.fills_at_once:
-        return limit
-    way = sign(entry.direction)
-    farthest = decimal_of(entry.expected_price) * (1 + way * decimal_of(settings.slippage_pct) / _HUNDRED)
-    return min(limit, farthest) if way > 0 else max(limit, farthest)
-
-
-def _size(
-    inputs: PlanInputs, direction: Direction, expected: Decimal, stop_loss: Decimal, settings: Settings
-) -> PositionSize | Refusal:
-    return size_position(
-        direction,
-        entry_price=expected,
-        stop_price=stop_loss,
-        equity_usd=inputs.account.equity_usd,
-        available_usd=inputs.account.available_usd,
-        risk_pct=settings.risk_per_trade_pct,
-        limits=limits_of(inputs.coin),
-        taker_fee_rate=inputs.fees.taker,
-        slippage_pct=settings.slippage_pct,
-        max_leverage=settings.max_leverage,
-        maintenance_margin_rate=decimal_of(settings.maintenance_margin_pct) / _HUNDRED,
-        max_notional_usd=_room_usd(inputs, settings),
-    )
-
-
-def _room_usd(inputs: PlanInputs, settings: Settings) -> Decimal:
-    """What the exposure limits leave for this coin, USD."""
-    account = inputs.account
-    in_all = account.equity_usd * decimal_of(settings.max_exposure_pct) / _HUNDRED - account.exposure_usd
-    in_coin = account.equity_usd * decimal_of(settings.max_coin_exposure_pct) / _HUNDRED
-    return min(in_all, in_coin - account.exposure_by_symbol.get(inputs.coin.symbol, Decimal(0)))
-
-
 def _judged(
-    inputs: PlanInputs,
-    target: LiquidationCluster,
-    entry: EntryPlan,
-    settings: Settings,
-    *,
-    prices: tuple[Decimal, Decimal, Decimal, Decimal],
-    size: PositionSize,
-    stop_reasons: tuple[str, ...],
+    inputs: PlanInputs, target: LiquidationCluster, entry: EntryPlan, sized: SizedEntry, settings: Settings
 ) -> PlannedTrade | Refusal:
     """The last question: is it worth its risk?"""
-    limit, expected, stop_loss, take_profit = prices
+    judged_price = sized.judged_price
     record = inputs.patterns.get(target.timeframe)
     rate = record.success_rate if record is not None else settings.success_prior
     observations = record.observations if record is not None else 0
-    reward_pct = float(abs(take_profit - expected) / expected * _HUNDRED)
-    risk_pct = float(abs(expected - stop_loss) / expected * _HUNDRED)
+    reward_pct = float(abs(sized.take_profit - judged_price) / judged_price * _HUNDRED)
+    risk_pct = float(abs(judged_price - sized.stop_loss) / judged_price * _HUNDRED)
     costs = _costs_pct(inputs, entry, settings)
     decision = decide(
         rate,
@@ -203,18 +115,19 @@ def _judged(
         direction=entry.direction,
         cluster_id=target.id,
         timeframe=target.timeframe,
-        limit_price=limit,
-        expected_entry_price=expected,
-        stop_loss=stop_loss,
-        take_profit=take_profit,
-        size=size,
+        rungs=sized.rungs,
+        expected_entry_price=sized.expected_price,
+        stop_loss=sized.stop_loss,
+        take_profit=sized.take_profit,
+        size=sized.size,
         reward_pct=reward_pct,
         risk_pct=risk_pct,
         costs_pct=costs,
         success_rate=rate,
         observations=observations,
         decision=decision,
-        stop_reasons=stop_reasons,
+        stop_reasons=sized.stop_reasons,
+        no_ladder=sized.no_ladder,
     )
 
 
@@ -229,8 +142,3 @@ def _costs_pct(inputs: PlanInputs, entry: EntryPlan, settings: Settings) -> floa
         hold_h=settings.expected_hold_h,
         funding_interval_h=max(inputs.coin.funding_interval_min, 1) / 60,
     )
-
-
-def _is_between(direction: Direction, stop: Decimal, entry: Decimal, target: Decimal) -> bool:
-    way = sign(direction)
-    return stop > 0 and (entry - stop) * way > 0 and (target - entry) * way > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal
 
 from whalestack.math.directions import Direction, sign
@@ -76,6 +77,25 @@ def allowed_rungs(equity_usd: Decimal, symbol: str, listed: Collection[str]) -> 
             )
         return RungCount(3, 5)
     return RungCount(5, 10) if equity_usd < 1_000_000 else RungCount(10, 20)
+
+
+def rung_count(wanted: int, equity_usd: Decimal, allowed: RungCount) -> int:
+    """How many rungs an account uses.
+
+    Args:
+        wanted: of the settings; 0 lets the capital decide: the fewest at the lower end of its
+            bracket and the most at the upper, with the logarithm of the equity between.
+        equity_usd: of the account, at least 10000.
+        allowed: by `allowed_rungs` for the same equity.
+
+    Returns:
+        A number within `allowed`: wanting more or fewer than the capital allows changes nothing.
+    """
+    if wanted > 0:
+        return min(max(wanted, allowed.least), allowed.most)
+    # Each bracket of equity is a factor of ten: 10k, 100k, 1M. The fourth ends nowhere; at 10M it is full.
+    part = (equity_usd.log10() % 1) if equity_usd < 10_000_000 else Decimal(1)
+    return allowed.least + int((allowed.most - allowed.least) * part)
 
 
 def rung_weights(count: int, shape: Shape, ratio: float) -> tuple[Decimal, ...]:
@@ -154,7 +174,8 @@ def plan_ladder(
     Returns:
         Each rung's quantity is its share rounded down to the step, so the total is short of
         the size asked for by less than one step a rung. Refusal `bad_ladder` (prices or stop
-        out of order), `below_minimum_qty` or `below_minimum_value` (of a rung).
+        out of order, or two rungs that round to one price), `below_minimum_qty` or
+        `below_minimum_value` (of a rung).
     """
     if (bad := _check_order(direction, near, far, stop_price)) is not None:
         return bad
@@ -162,6 +183,8 @@ def plan_ladder(
     prices = rung_prices(direction, near, far, count, spacing, tick)
     if any((price - stop_price) * sign(direction) <= 0 for price in prices):
         return Refusal("bad_ladder", f"a rung rounds to the stop {stop_price:f} or past it")
+    if any(one == other for one, other in pairwise(prices)):
+        return Refusal("bad_ladder", f"two of {count} rungs round to one price, ticks are {tick:f}")
     losses = [
         loss_per_unit_usd(price, stop_price, taker_fee_rate=taker_fee_rate, slippage_pct=slippage_pct)
         for price in prices
