@@ -13,6 +13,7 @@ from sqlalchemy import Select, func, select
 
 from whalestack.cli_tables import Row, show
 from whalestack.config import Settings, get_settings
+from whalestack.db import trade_store
 from whalestack.db.models import CoinRanking, FastPriceMover, Signal, Trade
 from whalestack.errors import StopAndTell, WhalestackError
 from whalestack.logs import configure_logging
@@ -208,10 +209,15 @@ def positions(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def trades(limit: Limit = 20, as_json: AsJson = False) -> None:
+def trades(
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
     """The latest trades, under the name of who made them."""
+    query = select(Trade).order_by(Trade.id.desc()).limit(limit)
     rows = _rows(
-        select(Trade).order_by(Trade.id.desc()).limit(limit),
+        query if agent is None else query.where(Trade.agent_name == agent),
         lambda r: {
             "entry_time": r.entry_time,
             "agent": r.agent_name,
@@ -229,9 +235,45 @@ def trades(limit: Limit = 20, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def why(symbol: str, as_json: AsJson = False) -> None:
+def agents(as_json: AsJson = False) -> None:
+    """The automatic traders and everybody else who traded, with what came of it, side by side."""
+    settings = _settings()
+    traders = {trader.autotrader_name: trader for trader in settings.of_traders()}
+    with _runtime().reading() as session:
+        results = trade_store.agent_results(session, settings.mode.value)
+    names = [*traders, *sorted(results.keys() - traders.keys())]
+    rows = [_agent_row(traders.get(name), results.get(name, trade_store.AgentResult(name))) for name in names]
+    show(rows, as_json=as_json, empty="nobody trades")
+
+
+def _agent_row(trader: Settings | None, result: trade_store.AgentResult) -> Row:
+    """`trader` is None for agents that are not in the settings: people, and traders of the past."""
+    return {
+        "agent": result.agent_name,
+        "strategy": trader.autotrader_strategy if trader else None,
+        "enabled": trader.autotrader_enabled if trader else None,
+        "risk_pct": trader.risk_per_trade_pct if trader else None,
+        "trades": result.trades,
+        "open": result.open,
+        "wins": result.wins,
+        "stopped": result.stopped,
+        "win_pct": result.win_pct,
+        "mean_pnl_pct": result.mean_pnl_pct,
+        "total_pnl_pct": result.total_pnl_pct,
+        "pnl_usd": result.pnl_usd,
+    }
+
+
+@app.command()
+def why(
+    symbol: str,
+    agent: Annotated[
+        str | None, typer.Option(help="Which automatic trader is asked; the first one if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Why a coin is not traded now: every guard's and the plan's answer. Exit code 0: it would be."""
-    report = _runtime().why.explain(symbol.upper())
+    report = _runtime().why(agent).explain(symbol.upper())
     rows: list[Row] = [{"code": r.code, "why": r.text} for r in report.refusals]
     rows += [{"code": "not_asked", "why": text} for text in report.not_asked]
     show(rows, as_json=as_json, empty=f"nothing speaks against {report.symbol}, {report.direction}")

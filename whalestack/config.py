@@ -351,6 +351,25 @@ class Settings(BaseSettings):
         """
         return tuple(self._as_trader(spec) for spec in self.autotraders) or (self,)
 
+    def acting_traders(self) -> tuple[Settings, ...]:
+        """The traders that are switched on; with none, all of them: they refuse by name."""
+        traders = self.of_traders()
+        return tuple(trader for trader in traders if trader.autotrader_enabled) or traders
+
+    def trader(self, name: str | None = None) -> Settings:
+        """One trader's settings, by its name or the first that acts.
+
+        Raises:
+            StopAndTell: there is no trader of this name.
+        """
+        if name is None:
+            return self.acting_traders()[0]
+        for trader in self.of_traders():
+            if trader.autotrader_name == name:
+                return trader
+        known = ", ".join(trader.autotrader_name for trader in self.of_traders())
+        raise StopAndTell(f"there is no automatic trader {name}; AUTOTRADERS names {known}")
+
     def _as_trader(self, spec: TraderSpec) -> Settings:
         own: dict[str, object] = {
             "autotrader_name": spec.name,

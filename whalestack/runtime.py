@@ -22,7 +22,6 @@ from whalestack.db.engine import Database
 from whalestack.dispatch import Dispatcher
 
 if TYPE_CHECKING:
-    from whalestack.agents.autotrader import Autotrader
     from whalestack.agents.broadcaster import Broadcaster
     from whalestack.agents.desk import Desk
     from whalestack.agents.kill_enforcer import KillEnforcer
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from whalestack.agents.stop_mover import StopMover
     from whalestack.agents.stop_watchdog import StopWatchdog
     from whalestack.agents.trade_book import TradeBook
+    from whalestack.agents.trader_team import TraderTeam
     from whalestack.agents.why import Why
     from whalestack.clients.bybit.client import BybitClient
     from whalestack.clients.coinglass.client import CoinglassClient
@@ -234,15 +234,15 @@ class Runtime:
             asker=self.order_asker,
         )
 
-    @cached_property
-    def desk(self) -> Desk:
+    def desk_of(self, trader: Settings) -> Desk:
+        """The desk of one automatic trader: it reads for that trader's settings."""
         from whalestack.agents.desk import Desk
 
         return Desk(
             db=self.db,
             exchange=self.bybit,
             live=self.live,
-            settings=self.settings,
+            settings=trader,
             clock=self.clock,
             kill_switch=self.kill_switch,
         )
@@ -287,15 +287,21 @@ class Runtime:
         )
 
     @cached_property
-    def autotrader(self) -> Autotrader:
+    def trader_team(self) -> TraderTeam:
         from whalestack.agents.autotrader import Autotrader
+        from whalestack.agents.trader_team import TraderTeam
 
-        return Autotrader(
-            db=self.db,
-            settings=self.settings,
-            clock=self.clock,
-            desk=self.desk,
-            sender=self.order_sender,
+        return TraderTeam(
+            traders=[
+                Autotrader(
+                    db=self.db,
+                    settings=trader,
+                    clock=self.clock,
+                    desk=self.desk_of(trader),
+                    sender=self.order_sender,
+                )
+                for trader in self.settings.acting_traders()
+            ],
             reaper=self.plan_reaper,
         )
 
@@ -363,11 +369,16 @@ class Runtime:
             wall_ms=wall_ms,
         )
 
-    @cached_property
-    def why(self) -> Why:
+    def why(self, agent_name: str | None = None) -> Why:
+        """Explains what one automatic trader would do; without a name the first that acts.
+
+        Raises:
+            StopAndTell: there is no trader of this name.
+        """
         from whalestack.agents.why import Why
 
-        return Why(db=self.db, settings=self.settings, clock=self.clock, desk=self.desk)
+        trader = self.settings.trader(agent_name)
+        return Why(db=self.db, settings=trader, clock=self.clock, desk=self.desk_of(trader))
 
     @cached_property
     def broadcaster(self) -> Broadcaster:

@@ -136,6 +136,7 @@ def test_every_rule_can_say_no_and_all_are_kept(settings: Settings) -> None:
             stop_streak=9,
             last_stop_at=LATELY,
             coin_stopped_at={SYMBOL: LATELY},
+            agent_by_symbol={f"{n}USDT": "conservative-1" for n in range(5)},
         ),
     )
     assert len(all_refusals(bad)) == len(RULES) - 2  # unknown coin and no equity exclude others

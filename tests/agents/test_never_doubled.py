@@ -275,7 +275,7 @@ def assert_counts_one(world: World) -> None:
 def test_a_worker_frozen_after_its_commit_does_not_send_into_a_later_world(world: World) -> None:
     """It wakes up after the order may have been declared absent: too late to send."""
     signal_id = world.ready()
-    sender = world.agents.autotrader._sender
+    sender = world.agents.autotrader._traders[0]._sender
     mark = sender._mark_sent
 
     def freeze(order_link_id: str) -> object:

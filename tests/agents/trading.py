@@ -23,6 +23,7 @@ from whalestack.agents.reconciler import Reconciler
 from whalestack.agents.stop_mover import StopMover
 from whalestack.agents.stop_watchdog import StopWatchdog
 from whalestack.agents.trade_book import TradeBook
+from whalestack.agents.trader_team import TraderTeam
 from whalestack.agents.why import Why
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock
@@ -35,7 +36,7 @@ from whalestack.db.live import LiveMarket
 class TradingAgents:
     """The services that the tasks and the command line call, made anew for each restart."""
 
-    autotrader: Autotrader
+    autotrader: TraderTeam
     order_keeper: OrderKeeper
     position_monitor: PositionMonitor
     stop_watchdog: StopWatchdog
@@ -82,10 +83,28 @@ def build_trading(
     reaper = PlanReaper(db=db, exchange=exchange, live=live, clock=clock, asker=asker)
     closer = PositionCloser(db=db, exchange=exchange, clock=clock, sender=sender)
     mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock)
-    desk = Desk(db=db, exchange=exchange, live=live, settings=settings, clock=clock, kill_switch=kill_switch)
+    desks = {
+        trader.autotrader_name: Desk(
+            db=db, exchange=exchange, live=live, settings=trader, clock=clock, kill_switch=kill_switch
+        )
+        for trader in settings.of_traders()
+    }
+    explained = settings.trader()
     enforcer = KillEnforcer(db=db, exchange=exchange, kill_switch=kill_switch, reaper=reaper, closer=closer)
     return TradingAgents(
-        autotrader=Autotrader(db=db, settings=settings, clock=clock, desk=desk, sender=sender, reaper=reaper),
+        autotrader=TraderTeam(
+            traders=[
+                Autotrader(
+                    db=db,
+                    settings=trader,
+                    clock=clock,
+                    desk=desks[trader.autotrader_name],
+                    sender=sender,
+                )
+                for trader in settings.acting_traders()
+            ],
+            reaper=reaper,
+        ),
         order_keeper=keeper,
         position_monitor=PositionMonitor(
             db=db, exchange=exchange, live=live, settings=settings, clock=clock, mover=mover
@@ -111,5 +130,5 @@ def build_trading(
         ),
         kill_switch=kill_switch,
         kill_enforcer=enforcer,
-        why=Why(db=db, settings=settings, clock=clock, desk=desk),
+        why=Why(db=db, settings=explained, clock=clock, desk=desks[explained.autotrader_name]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -31,6 +31,7 @@ class AccountFigures:
         stop_streak: how many of the agent's latest trades in a row were stopped out at a loss.
         last_stop_at: when the latest of them was.
         coin_stopped_at: when each coin was last stopped out at a loss.
+        agent_by_symbol: whose plan or trade each coin is taken by, where the database knows.
     """
 
     equity_usd: Decimal
@@ -41,6 +42,7 @@ class AccountFigures:
     stop_streak: int
     last_stop_at: datetime | None
     coin_stopped_at: dict[str, datetime]
+    agent_by_symbol: dict[str, str] = field(default_factory=dict)
 
     @property
     def exposure_usd(self) -> Decimal:
@@ -49,6 +51,10 @@ class AccountFigures:
     @property
     def open_positions(self) -> int:
         return len(self.exposure_by_symbol)
+
+    def positions_of(self, agent_name: str) -> int:
+        """How many coins are taken by plans and trades of one agent."""
+        return list(self.agent_by_symbol.values()).count(agent_name)
 
     def exposure_pct(self, symbol: str | None = None) -> float:
         """Exposure of one coin or of all, per cent of the equity."""
@@ -87,6 +93,7 @@ def account_figures(
         stop_streak=streak,
         last_stop_at=own_stops[-1] if own_stops else None,
         coin_stopped_at={trade.symbol: trade.exit_time for trade in stops},
+        agent_by_symbol=_holders(session),
     )
 
 
@@ -124,6 +131,12 @@ def _exposure(session: Session, positions: Sequence[Position]) -> dict[str, Deci
         value = position.size * (position.mark_price or position.avg_price)
         held[position.symbol] = max(held.get(position.symbol, _ZERO), value)
     return held
+
+
+def _holders(session: Session) -> dict[str, str]:
+    """Symbol to agent; at most one plan and one trade hold a symbol, and a plan's trade is its own."""
+    plans = {plan.symbol: plan.agent_name for plan in store.active_plans(session)}
+    return plans | {trade.symbol: trade.agent_name for trade in trade_store.open_trades(session)}
 
 
 def _stop_streak(trades: Iterable[EndedTrade]) -> int:

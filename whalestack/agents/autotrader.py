@@ -5,7 +5,7 @@ The order of things in `act_on_signal`, and what a crash or a redelivery finds a
     plan row `checking`              the next delivery, or the sweep, starts again from the top
     a refetch was asked for          the refetch enqueues this signal again
     plan `refused`                   done
-    plan `entering` + order intent   ONE transaction; a unique index decides races for the symbol;
+    plan `entering` + its intents    ONE transaction; a unique index decides races for the symbol;
                                      from here every delivery only goes on with the sending
     order sent, answered             see `order_sender`
 """
@@ -26,7 +26,6 @@ from whalestack.agents.desk import Desk
 from whalestack.agents.guards import all_refusals
 from whalestack.agents.order_sender import OrderSender
 from whalestack.agents.patience import Patience
-from whalestack.agents.plan_reaper import PlanReaper, ReapReport
 from whalestack.agents.plans import PlannedTrade, make_plan
 from whalestack.clock import Clock
 from whalestack.config import Settings
@@ -59,10 +58,10 @@ class ActReport:
 
 
 @dataclass(frozen=True)
-class SweepReport:
-    """How many signals and intents were enqueued again, and how many signals were given up."""
+class Leftovers:
+    """Signals that a lost message left lying, and how many too old ones were given up."""
 
-    enqueued: int = 0
+    signal_ids: tuple[int, ...] = ()
     expired: int = 0
 
 
@@ -75,7 +74,6 @@ class Autotrader:
         clock: market time.
         desk: gathers inputs.
         sender: sends intents.
-        reaper: ends plans.
     """
 
     def __init__(
@@ -86,15 +84,13 @@ class Autotrader:
         clock: Clock,
         desk: Desk,
         sender: OrderSender,
-        reaper: PlanReaper,
     ) -> None:
         self._db = db
         self._settings = settings
         self._clock = clock
         self._desk = desk
         self._sender = sender
-        self._reaper = reaper
-        self._name = settings.autotrader_name
+        self.name = settings.autotrader_name
         self._patience = Patience.from_settings(settings, clock)
 
     def act_on_signal(self, signal_id: int) -> ActReport:
@@ -109,7 +105,7 @@ class Autotrader:
                 log.warning("signal_unknown", signal_id=signal_id)
                 return ActReport(signal_id, "unknown_signal")
             plan = store.claim_plan(
-                work.session, signal, self._name, self._settings.autotrader_strategy, self._clock.now()
+                work.session, signal, self.name, self._settings.autotrader_strategy, self._clock.now()
             )
         if plan.status == "checking":
             return self._decide(signal, plan)
@@ -183,7 +179,7 @@ class Autotrader:
         equity_usd: Decimal,
         ages_s: dict[str, float],
     ) -> ActReport:
-        """Commit the plan with its intent, then send it."""
+        """Commit the plan with its intents, then send them."""
         try:
             with self._db.begin() as work:
                 store.lock_book(work.session, signal.symbol)
@@ -196,44 +192,45 @@ class Autotrader:
                 )
         except IntegrityError:
             # uq_trade_plans_active_symbol: another plan took the symbol between our look and now.
-            taken = Refusal("symbol_taken", f"another plan entered {signal.symbol} first")
-            return self._refuse(signal, plan, [taken])
+            return self._refuse(signal, plan, [self._taken(signal.symbol)])
         return self._send(signal.id, plan.id)
+
+    def _taken(self, symbol: str) -> Refusal:
+        with self._db.begin() as work:
+            holders = [plan.agent_name for plan in store.active_plans(work.session) if plan.symbol == symbol]
+        who = holders[0] if holders else "another plan"
+        return Refusal("symbol_taken", f"{who} entered {symbol} first")
 
     def _send(self, signal_id: int, plan_id: int) -> ActReport:
         """Send the intents of a plan; orders that left before are only asked about."""
         with self._db.begin() as work:
             orders = store.plan_orders(work.session, plan_id, ("intent", "sent", "unknown"))
-        statuses = tuple(self._sender.send(order.order_link_id) for order in orders)
+        statuses = self._sender.send_plan([order.order_link_id for order in orders])
         log.info("plan_sent", signal_id=signal_id, plan_id=plan_id, statuses=dict(Counter(statuses)))
         return ActReport(signal_id, "sent" if statuses else "done", orders=statuses)
 
-    # --- what beat calls ------------------------------------------------------------------
+    # --- what the sweep calls -------------------------------------------------------------
 
-    def sweep(self) -> SweepReport:
-        """Enqueue again what a lost message left lying; give up signals that are too old."""
-        enqueued = expired = 0
+    def leftovers(self) -> Leftovers:
+        """What has to be delivered again; signals that are too old are given up here."""
         with self._db.begin() as work:
-            signals = store.unattended_signals(work.session, self._name)
-            unsent = store.signals_with_intents(
-                work.session, self._name, self._clock.now() - self._patience.leave_alone
+            signals = store.unattended_signals(
+                work.session, self.name, self._clock.now() - self._patience.send_within
             )
-        for signal in signals:
-            if self._is_too_old(signal):
-                self.act_on_signal(signal.id)
-                expired += 1
-            elif self._clock.now() - signal.triggered_at > self._patience.leave_alone:
-                self._enqueue(signal.id)
-                enqueued += 1
-        for signal_id in unsent:
-            self._enqueue(signal_id)
-        return SweepReport(enqueued + len(unsent), expired)
+            unsent = store.signals_with_intents(
+                work.session, self.name, self._clock.now() - self._patience.leave_alone
+            )
+        old = [signal.id for signal in signals if self._is_too_old(signal)]
+        for signal_id in old:
+            self.act_on_signal(signal_id)
+        lying = [signal.id for signal in signals if signal.id not in old and self._is_lying(signal)]
+        return Leftovers((*lying, *unsent), len(old))
 
-    def expire_plans(self) -> ReapReport:
-        """End the plans whose pullback did not come, and what is left of those that are over."""
-        return self._reaper.run()
+    def _is_lying(self, signal: Signal) -> bool:
+        return self._clock.now() - signal.triggered_at > self._patience.leave_alone
 
-    def _enqueue(self, signal_id: int) -> None:
+    def enqueue(self, signal_id: int) -> None:
+        """Have a signal delivered again."""
         with self._db.begin() as work:
             work.dispatch_after_commit(
                 Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._patience.send_within.total_seconds())

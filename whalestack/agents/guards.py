@@ -54,7 +54,8 @@ Rule = Callable[[GuardState], Refusal | None]
 
 def agent_is_on(state: GuardState) -> Refusal | None:
     if not state.settings.autotrader_enabled:
-        return Refusal("autotrader_off", "AUTOTRADER_ENABLED is off")
+        name = state.settings.autotrader_name
+        return Refusal("autotrader_off", f"AUTOTRADER_ENABLED is off, or {name} is off in AUTOTRADERS")
     return None
 
 
@@ -145,7 +146,9 @@ def there_is_equity(state: GuardState) -> Refusal | None:
 
 def symbol_is_free(state: GuardState) -> Refusal | None:
     if state.symbol in state.account.exposure_by_symbol:
-        return Refusal("symbol_taken", f"there is a position or an order in {state.symbol} already")
+        holder = state.account.agent_by_symbol.get(state.symbol)
+        whose = f" of {holder}" if holder is not None else ""
+        return Refusal("symbol_taken", f"there is a position or an order{whose} in {state.symbol} already")
     return None
 
 
@@ -153,6 +156,15 @@ def there_is_room_for_a_position(state: GuardState) -> Refusal | None:
     count, limit = state.account.open_positions, state.settings.max_open_positions
     if count >= limit:
         return Refusal("too_many_positions", f"{count} positions are open or entering, {limit} at most")
+    return None
+
+
+def trader_has_room_for_a_position(state: GuardState) -> Refusal | None:
+    """The limit of this trader alone; what others and people hold does not count."""
+    name, limit = state.settings.autotrader_name, state.settings.autotrader_max_positions
+    count = state.account.positions_of(name)
+    if count >= limit:
+        return Refusal("too_many_of_agent", f"{name} has {count} positions open or entering, {limit} at most")
     return None
 
 
@@ -218,6 +230,7 @@ RULES: tuple[Rule, ...] = (
     there_is_equity,
     symbol_is_free,
     there_is_room_for_a_position,
+    trader_has_room_for_a_position,
     exposure_is_within_limit,
     coin_exposure_is_within_limit,
     day_is_not_lost,

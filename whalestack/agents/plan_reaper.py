@@ -1,4 +1,8 @@
-"""Ending plans: the pullback did not come, the target was reached without us, or the trade is over.
+"""Ending plans: the pullback did not come, the target was reached, or the trade has moved on.
+
+Rungs of a ladder that have not filled are part of the entry. They are cancelled when the trade
+has ended, and also when its stop was moved: they carry the first stop, and a rung that filled
+later would set it on the whole position again.
 
 Cancelling is asked for, never assumed: Bybit acknowledges a cancel before it is done, and a fill
 may cross it. The order's row moves when the stream or the poll says what became of it, and what
@@ -17,6 +21,7 @@ from whalestack.agents.order_asker import OrderAsker
 from whalestack.clients.bybit.errors import OrderNotFound
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket
@@ -81,8 +86,14 @@ class PlanReaper:
         now = self._clock.now()
         if plan.expires_at is not None and plan.expires_at <= now:
             return "expired"
-        if plan.status == "entering" and self._target_was_reached(plan):
-            return "target_reached_without_entry"
+        with self._db.begin() as work:
+            trades = trade_store.plan_trades(work.session, plan.id)
+        if any(trade.status != "open" for trade in trades):
+            return "trade_ended"
+        if any(trade.stop_loss != trade.initial_stop_loss for trade in trades):
+            return "stop_was_moved"
+        if self._target_was_reached(plan):
+            return "target_reached" if trades else "target_reached_without_entry"
         return None
 
     def _target_was_reached(self, plan: TradePlan) -> bool:

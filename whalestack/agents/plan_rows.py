@@ -19,12 +19,11 @@ from whalestack.config import Settings
 from whalestack.db import agent_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import UnitOfWork
-from whalestack.db.models import Signal, TradePlan
+from whalestack.db.models import Order, Signal, TradePlan
 from whalestack.math.refusals import Refusal
 
 log = structlog.get_logger(__name__)
 
-FIRST_LEG = "e0"
 SAME_REFUSAL_AGAIN_AFTER = timedelta(hours=1)
 
 
@@ -37,7 +36,7 @@ def write_entering(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """The plan with all its numbers, and the intent of its order, in the caller's transaction.
+    """The plan with all its numbers, and the intents of all its orders, in the caller's transaction.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another plan has the symbol (at the flush).
@@ -45,16 +44,8 @@ def write_entering(
     _write_numbers(plan, planned)
     plan.status, plan.updated_at = "entering", now
     plan.expires_at = now + timedelta(seconds=settings.entry_wait_s)
-    request = OrderRequest(
-        symbol=plan.symbol,
-        side=entry_side(planned.direction),
-        qty=planned.size.qty,
-        order_link_id=entry_link_id(plan.agent_name, signal.id, signal.triggered_at, FIRST_LEG),
-        price=planned.limit_price,
-        stop_loss=planned.stop_loss,
-        take_profit=planned.take_profit,
-    )
-    session.add(intent(request=request, agent_name=plan.agent_name, leg=FIRST_LEG, now=now, plan_id=plan.id))
+    intents = _entry_intents(signal, plan, planned, now)
+    session.add_all(intents)
     store.mark_signal(session, signal.id, "acted", [], now)
     agent_store.log_action(
         session,
@@ -63,7 +54,8 @@ def write_entering(
         symbol=plan.symbol,
         details={
             "plan_id": plan.id,
-            "order_link_id": request.order_link_id,
+            "order_link_ids": [order.order_link_id for order in intents],
+            "no_ladder": planned.no_ladder.code if planned.no_ladder is not None else None,
             "decision": planned.decision.text,
             "stop": list(planned.stop_reasons),
             "clamped_by": list(planned.size.clamped_by),
@@ -71,6 +63,29 @@ def write_entering(
         now=now,
     )
     session.flush()
+
+
+def _entry_intents(signal: Signal, plan: TradePlan, planned: PlannedTrade, now: datetime) -> list[Order]:
+    """One for each rung, e0 nearest to the market. Each carries the stop and the target of the whole
+    position: whichever fills first, and however much of it, is protected."""
+    return [
+        intent(
+            request=OrderRequest(
+                symbol=plan.symbol,
+                side=entry_side(planned.direction),
+                qty=rung.qty,
+                order_link_id=entry_link_id(plan.agent_name, signal.id, signal.triggered_at, f"e{number}"),
+                price=rung.price,
+                stop_loss=planned.stop_loss,
+                take_profit=planned.take_profit,
+            ),
+            agent_name=plan.agent_name,
+            leg=f"e{number}",
+            now=now,
+            plan_id=plan.id,
+        )
+        for number, rung in enumerate(planned.rungs)
+    ]
 
 
 def _write_numbers(plan: TradePlan, planned: PlannedTrade) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from whalestack.agents import messages
 from whalestack.agents.outbox import announce
+from whalestack.agents.trade_news import END_PLANS_TASK
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
@@ -27,6 +28,7 @@ from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database, UnitOfWork
 from whalestack.db.models import PositionMonitorLog, Signal, Trade, TradePlan
+from whalestack.dispatch import Job
 from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome
 from whalestack.math.directions import as_direction, sign
 
@@ -158,6 +160,9 @@ class StopMover:
         if row.new_stop_loss is None or not _is_better(trade, row.new_stop_loss):
             return
         trade.stop_loss, trade.updated_at = row.new_stop_loss, now
+        if trade.plan_id is not None and store.plan_orders(work.session, trade.plan_id, store.UNFINISHED):
+            # Rungs that have not filled carry the old stop.
+            work.dispatch_after_commit(Job(END_PLANS_TASK))
         self._announce(work, row, trade, now)
 
     def _announce(self, work: UnitOfWork, row: PositionMonitorLog, trade: Trade, now: datetime) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from whalestack.agents import order_book, plan_book
 from whalestack.agents.fill_facts import closes, exit_reason, fill_row, opens, totals_of
 from whalestack.agents.pnl import TradeTotals, direction_of
-from whalestack.agents.trade_news import TradeNews
+from whalestack.agents.trade_news import CHECK_STOP_TASK, TradeNews
 from whalestack.clients.bybit.types import Execution, Side
 from whalestack.clock import Clock
 from whalestack.config import Settings
@@ -103,6 +103,9 @@ class TradeBook:
         if trade is None:
             return BookChanges(fills=1, stray=1)
         self._assign(work.session, execution.exec_id, trade)
+        if order is not None and not opened and _is_entry(execution, order):
+            # One more rung: the average has changed, and with it the price of the next trailing step.
+            work.dispatch_after_commit(Job(CHECK_STOP_TASK, {"symbol": trade.symbol}))
         return self.refresh(work, trade) + BookChanges(fills=1, opened=opened)
 
     def _tell_order(self, session: Session, execution: Execution) -> Order | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -114,6 +115,55 @@ def open_stop_moves(session: Session, symbol: str) -> Sequence[PositionMonitorLo
 def plan_trades(session: Session, plan_id: int) -> Sequence[Trade]:
     """The trades that came of a plan: nearly always one."""
     return session.scalars(select(Trade).where(Trade.plan_id == plan_id).order_by(Trade.id)).all()
+
+
+@dataclass(frozen=True)
+class AgentResult:
+    """What came of one agent's trades. A win is a closed trade with a profit after all costs.
+
+    Args:
+        agent_name: who opened them.
+        trades: closed ones.
+        open: still running.
+        wins, stopped: of the closed ones.
+        mean_pnl_pct, total_pnl_pct: per cent of the entry value, over the closed ones.
+        pnl_usd: of the closed ones.
+    """
+
+    agent_name: str
+    trades: int = 0
+    open: int = 0
+    wins: int = 0
+    stopped: int = 0
+    mean_pnl_pct: float | None = None
+    total_pnl_pct: float = 0.0
+    pnl_usd: Decimal = Decimal(0)
+
+    @property
+    def win_pct(self) -> float | None:
+        """Share of wins among the closed trades, per cent; None without any."""
+        return self.wins / self.trades * 100 if self.trades else None
+
+
+def agent_results(session: Session, mode: str) -> dict[str, AgentResult]:
+    """Every agent's results in one mode: simulated and real trades are never added up."""
+    closed = Trade.status != "open"
+    found = session.execute(
+        select(
+            Trade.agent_name,
+            func.count().filter(closed),
+            func.count().filter(~closed),
+            func.count().filter(closed, Trade.pnl_usd > 0),
+            func.count().filter(Trade.status == "stopped_out"),
+            func.avg(Trade.pnl_pct).filter(closed),
+            func.coalesce(func.sum(Trade.pnl_pct).filter(closed), 0.0),
+            func.coalesce(func.sum(Trade.pnl_usd).filter(closed), Decimal(0)),
+        )
+        .where(Trade.mode == mode)
+        .group_by(Trade.agent_name)
+        .order_by(Trade.agent_name)
+    )
+    return {row[0]: AgentResult(*row) for row in found}
 
 
 def exposure_usd(trade: Trade) -> Decimal:

@@ -95,15 +95,20 @@ def has_active_plan(session: Session, symbol: str) -> bool:
     return session.scalar(found.limit(1)) is not None
 
 
-def unattended_signals(session: Session, agent_name: str) -> Sequence[Signal]:
-    """Signals that this agent has not decided on: no plan of its own, or one still being checked."""
+def unattended_signals(session: Session, agent_name: str, young_since: datetime) -> Sequence[Signal]:
+    """Signals that this agent has not decided on: no plan of its own, or one still being checked.
+
+    What other agents made of a signal does not count while it is young; an old one that nobody
+    has attended to is told as well, so that somebody ends it.
+    """
     mine = TradePlan.agent_name == agent_name
+    is_open = (Signal.status == "new") | (Signal.triggered_at >= young_since)
     return session.scalars(
         select(Signal)
         .outerjoin(TradePlan, (TradePlan.signal_id == Signal.id) & mine)
         .where(
             or_(
-                (Signal.status == "new") & (TradePlan.id.is_(None)),
+                is_open & TradePlan.id.is_(None),
                 TradePlan.status == "checking",
             )
         )
@@ -137,11 +142,12 @@ def orders_in(session: Session, statuses: Sequence[str]) -> Sequence[Order]:
 
 
 def plan_orders(session: Session, plan_id: int, statuses: Sequence[str] | None = None) -> Sequence[Order]:
-    """A plan's orders by leg; all of them, or those in one of the statuses."""
+    """A plan's orders, nearest rung first; all of them, or those in one of the statuses."""
     found = select(Order).where(Order.plan_id == plan_id)
     if statuses is not None:
         found = found.where(Order.status.in_(statuses))
-    return session.scalars(found.order_by(Order.order_link_id)).all()
+    # e0, e1, ... e10: a shorter leg stands before a longer one.
+    return session.scalars(found.order_by(func.length(Order.leg), Order.leg)).all()
 
 
 def signals_with_intents(session: Session, agent_name: str, before: datetime) -> Sequence[int]:

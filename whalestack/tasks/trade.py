@@ -11,7 +11,7 @@ from whalestack.tasks.base import task
 @task("trade.act_on_signal", survives_worker=True)
 def act_on_signal(runtime: Runtime, signal_id: int) -> None:
     """Plan and enter, or refuse and say why."""
-    runtime.autotrader.act_on_signal(signal_id)
+    runtime.trader_team.act_on_signal(signal_id)
 
 
 @task("trade.private_event", survives_worker=True)
@@ -35,10 +35,10 @@ def reconcile(runtime: Runtime) -> None:
 @task("trade.expire_plans", exclusive=True)
 def expire_plans(runtime: Runtime) -> None:
     """End the plans whose pullback did not come."""
-    runtime.autotrader.expire_plans()
+    runtime.trader_team.expire_plans()
 
 
 @task("trade.sweep", exclusive=True)
 def sweep(runtime: Runtime) -> None:
     """Send again what a lost message left lying."""
-    runtime.autotrader.sweep()
+    runtime.trader_team.sweep()
