@@ -103,6 +103,8 @@ class FakeExchange:
     hooks: dict[str, Callable[[], None]] = field(default_factory=dict)
     skew_ms: int = 0
     hidden: set[str] = field(default_factory=set)
+    batches: list[list[str]] = field(default_factory=list)
+    member_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
     _numbers: int = 0
 
     # --- faults ---------------------------------------------------------------------
@@ -219,13 +221,23 @@ class FakeExchange:
         return self._call("place", lambda: self._take(request))  # type: ignore[no-any-return]
 
     def place_batch(self, requests: Sequence[OrderRequest]) -> list[BatchResult]:
-        results: list[BatchResult] = []
-        for request in requests:
-            try:
-                results.append(self._take(request))
-            except BybitRefused as refusal:
-                results.append(refusal)
-        return results
+        self.batches.append([request.order_link_id for request in requests])
+
+        def effect() -> list[BatchResult]:
+            return [self._take_member(request) for request in requests]
+
+        return self._call("place_batch", effect)  # type: ignore[no-any-return]
+
+    def _take_member(self, request: OrderRequest) -> BatchResult:
+        fault = self.member_faults.get(request.order_link_id.rpartition("_")[2])
+        if fault is not None:
+            result = fault.popleft() if fault else None
+            if result is not None:
+                return result
+        try:
+            return self._take(request)
+        except BybitRefused as refusal:
+            return refusal
 
     def cancel(self, symbol: str, order_link_id: str) -> None:
         def effect() -> None:

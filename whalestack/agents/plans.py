@@ -27,8 +27,8 @@ _HUNDRED = Decimal(100)
 class PlannedTrade:
     """A plan with every number as it will be sent, rounded to what the exchange takes.
 
-    `expected_entry_price` and the size's worst loss are those of every rung filled, `reward_pct`
-    and `risk_pct` those of the first rung alone; see `SizedEntry`.
+    `expected_entry_price`, the size's worst loss, `reward_pct` and `risk_pct` are those of every
+    rung filled; see `SizedEntry`.
     """
 
     direction: Direction
@@ -93,12 +93,12 @@ def _judged(
     inputs: PlanInputs, target: LiquidationCluster, entry: EntryPlan, sized: SizedEntry, settings: Settings
 ) -> PlannedTrade | Refusal:
     """The last question: is it worth its risk?"""
-    judged_price = sized.judged_price
+    expected = sized.expected_price
     record = inputs.patterns.get(target.timeframe)
     rate = record.success_rate if record is not None else settings.success_prior
     observations = record.observations if record is not None else 0
-    reward_pct = float(abs(sized.take_profit - judged_price) / judged_price * _HUNDRED)
-    risk_pct = float(abs(judged_price - sized.stop_loss) / judged_price * _HUNDRED)
+    reward_pct = float(abs(sized.take_profit - expected) / expected * _HUNDRED)
+    risk_pct = float(abs(expected - sized.stop_loss) / expected * _HUNDRED)
     costs = _costs_pct(inputs, entry, settings)
     decision = decide(
         rate,

@@ -32,9 +32,8 @@ class SizedEntry:
 
     Args:
         rungs: prices and quantities, nearest to the market first; a single order is one rung.
-        expected_price: the average entry when every rung fills.
-        judged_price: the first rung's, from which reward and risk are judged: the worst case of
-            a ladder, for the trades that fill it whole are those that price has gone against.
+        expected_price: the average entry when every rung fills. Stop, size, reward and risk are
+            reckoned from it; a ladder that fills in part risks less and earns less.
         stop_loss, take_profit: of the whole position, carried by every rung.
         size: of the whole.
         stop_reasons: what moved the stop there.
@@ -43,7 +42,6 @@ class SizedEntry:
 
     rungs: tuple[Rung, ...]
     expected_price: Decimal
-    judged_price: Decimal
     stop_loss: Decimal
     take_profit: Decimal
     size: PositionSize
@@ -96,7 +94,6 @@ def _as_one_order(
     return SizedEntry(
         rungs=(Rung(limit, size.qty),),
         expected_price=expected,
-        judged_price=expected,
         stop_loss=protection.stop_loss,
         take_profit=protection.take_profit,
         size=size,
@@ -175,7 +172,6 @@ def _with_rungs(
     return SizedEntry(
         rungs=ladder.rungs,
         expected_price=ladder.average_entry,
-        judged_price=shape.near,
         stop_loss=protection.stop_loss,
         take_profit=protection.take_profit,
         size=size,
