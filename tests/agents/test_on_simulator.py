@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -131,3 +132,90 @@ def test_a_naked_position_of_a_person_is_protected(world: World, server: Loopbac
     position = world.port.position(COIN)
     assert position is not None
     assert position.stop_loss == Decimal("90.00")
+
+
+def scale_in(world: World, rungs: int) -> None:
+    world.restart(
+        world.settings.model_copy(
+            update={"ladder_rungs": rungs, "ladder_coins": ("AAA",), "max_leverage": 10.0}
+        )
+    )
+
+
+def test_a_ladder_from_signal_to_target(world: World, server: Loopback) -> None:
+    """Five rungs by one batch: two fill, the stop covers both, and none is left when the trade ends."""
+    scale_in(world, 5)
+    assert world.act(world.add_signal(COIN)).outcome == "sent"
+    assert len(world.orders) == 5
+    move(world, server, 99.55)
+    world.agents.order_keeper.poll()
+    by_leg = {order.leg: order.status for order in world.orders}
+    assert by_leg == {"e0": "filled", "e1": "filled", "e2": "new", "e3": "new", "e4": "new"}
+
+    [plan], [trade] = world.plans, world.trades
+    position = world.port.position(COIN)
+    assert position is not None
+    assert (position.size, position.stop_loss) == (trade.open_qty, plan.stop_loss)
+    assert position.avg_price == pytest.approx(trade.entry_price, rel=Decimal("1e-6"))
+    assert world.agents.reconciler.run().differences == ()
+
+    move(world, server, 111.2)
+    world.agents.order_keeper.poll()
+    world.agents.autotrader.expire_plans()
+    world.agents.order_keeper.poll()
+    assert [each.status for each in world.trades] == ["closed"]
+    assert [plan.status for plan in world.plans] == ["closed"]
+    assert {order.status for order in world.orders} == {"filled", "cancelled"}
+    assert world.port.open_orders() == []
+    assert harm(server) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.TIMEOUT_AFTER, FaultKind.TIMEOUT_BEFORE, FaultKind.HTTP_500])
+def test_a_batch_without_an_answer_is_resolved(world: World, server: Loopback, kind: FaultKind) -> None:
+    """Each rung is asked about by its id; none is sent twice."""
+    scale_in(world, 3)
+    rule = FaultRule("POST /v5/order/create-batch", kind, times=1, delay_ms=1500)
+    server.inside(lambda: server.world.faults.add(rule))
+    world.act(world.add_signal(COIN))
+    for _ in range(3):
+        world.agents.order_keeper.poll()
+        world.agents.reconciler.run()
+        server.inside(lambda: server.clock.advance(10))
+        world.set_tick(100, COIN)
+    statuses = {order.leg: order.status for order in world.orders}
+    taken = kind is FaultKind.TIMEOUT_AFTER
+    assert statuses == (
+        {"e0": "filled", "e1": "new", "e2": "new"} if taken else dict.fromkeys(("e0", "e1", "e2"), "rejected")
+    )
+    assert harm(server) == (0, 0)
+
+
+def test_rungs_above_the_quota_leave_a_second_later(
+    world: World, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bybit takes ten orders a second by batch; eight were spent just before, by somebody else."""
+    scale_in(world, 5)
+    world.agents.autotrader._traders[0]._sender._ladders._sleep = time.sleep
+    spend = [
+        {
+            "symbol": COIN,
+            "side": "Buy",
+            "orderType": "Limit",
+            "qty": "1",
+            "price": "50",
+            "orderLinkId": f"x{n}",
+        }
+        for n in range(8)
+    ]
+    real = world.port.place_batch
+
+    def after_others(requests: object) -> object:
+        monkeypatch.undo()
+        server.client().place_batch_order(category="linear", request=spend)
+        return real(requests)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.port, "place_batch", after_others)
+    world.act(world.add_signal(COIN))
+    assert {order.status for order in world.orders} <= {"new", "filled", "partially_filled"}
+    assert len([each for each in world.orders if each.exchange_order_id]) == 5
+    assert harm(server)[0] == 0

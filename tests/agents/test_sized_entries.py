@@ -103,7 +103,7 @@ def test_sizes_steps_and_risk_hold_for_any_settings(
         }
     )
     inputs = inputs_of(direction, {"tick_size": tick, "qty_step": step, "min_order_qty": step}, equity_usd)
-    sized = size_entry(inputs, entry_of(direction, price, at_once), chosen)
+    sized = size_entry(inputs, entry_of(direction, price, at_once), 6.0, chosen)
     if isinstance(sized, Refusal):
         return
     budget_usd = equity_usd * D(repr(risk_pct)) / 100
@@ -151,7 +151,7 @@ def test_the_margin_that_is_there_bounds_a_ladder(settings: Settings) -> None:
     inputs = inputs_of("LONG", {}, D(50_000))
     poor = replace(inputs, account=replace(inputs.account, available_usd=D(500)))
     chosen = settings.model_copy(update={"ladder_coins": ("COAI",)})
-    sized = size_entry(poor, entry_of("LONG", 100.0, False), chosen)
+    sized = size_entry(poor, entry_of("LONG", 100.0, False), 6.0, chosen)
     assert isinstance(sized, SizedEntry)
     assert sized.no_ladder is None
     needed = sized.size.margin_usd + sized.size.notional_usd * FEES.taker

@@ -63,7 +63,8 @@ def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
     entry = _entry(inputs, direction, target, settings)
     if isinstance(entry, Refusal):
         return entry
-    sized = size_entry(inputs, entry, settings)
+    wick_pct = inputs.wick_down_pct if direction == "LONG" else inputs.wick_up_pct
+    sized = size_entry(inputs, entry, wick_pct, settings)
     if isinstance(sized, Refusal):
         return sized
     return _judged(inputs, target, entry, sized, settings)

@@ -58,13 +58,18 @@ class _Protection:
     reasons: tuple[str, ...]
 
 
-def size_entry(inputs: PlanInputs, entry: EntryPlan, settings: Settings) -> SizedEntry | Refusal:
-    """The orders of an entry, or why there can be none."""
+def size_entry(
+    inputs: PlanInputs, entry: EntryPlan, wick_pct: float | None, settings: Settings
+) -> SizedEntry | Refusal:
+    """The orders of an entry, or why there can be none.
+
+    `wick_pct` is how far wicks run against it, per cent; None without a record.
+    """
     limit = round_entry(entry.direction, _reachable_limit(entry, settings), inputs.coin.tick_size)
-    ladder = _as_ladder(inputs, entry, limit, settings)
+    ladder = _as_ladder(inputs, entry, limit, wick_pct, settings)
     if isinstance(ladder, SizedEntry):
         return ladder
-    return _as_one_order(inputs, entry, limit, settings, ladder)
+    return _as_one_order(inputs, entry, limit, wick_pct, settings, ladder)
 
 
 def limits_of(coin: Coin) -> InstrumentLimits:
@@ -82,10 +87,15 @@ def limits_of(coin: Coin) -> InstrumentLimits:
 
 
 def _as_one_order(
-    inputs: PlanInputs, entry: EntryPlan, limit: Decimal, settings: Settings, no_ladder: Refusal
+    inputs: PlanInputs,
+    entry: EntryPlan,
+    limit: Decimal,
+    wick_pct: float | None,
+    settings: Settings,
+    no_ladder: Refusal,
 ) -> SizedEntry | Refusal:
     expected = decimal_of(entry.expected_price) if entry.fills_at_once else limit
-    protection = _protection(inputs, entry, expected, settings)
+    protection = _protection(inputs, entry, expected, wick_pct, settings)
     if isinstance(protection, Refusal):
         return protection
     size = _size(inputs, entry.direction, expected, protection.stop_loss, settings)
@@ -106,7 +116,7 @@ def _as_one_order(
 
 
 def _as_ladder(
-    inputs: PlanInputs, entry: EntryPlan, limit: Decimal, settings: Settings
+    inputs: PlanInputs, entry: EntryPlan, limit: Decimal, wick_pct: float | None, settings: Settings
 ) -> SizedEntry | Refusal:
     """The deepest ladder that works, or why the deepest that was wanted does not."""
     allowed = _allowed(inputs, settings)
@@ -115,7 +125,8 @@ def _as_ladder(
     most = rung_count(settings.ladder_rungs, inputs.account.equity_usd, allowed)
     first_refusal: Refusal | None = None
     for count in range(most, allowed.least - 1, -1):
-        sized = _with_rungs(inputs, entry, _shape(entry.direction, limit, count, settings), settings)
+        shape = _shape(entry.direction, limit, count, settings)
+        sized = _with_rungs(inputs, entry, shape, wick_pct, settings)
         if isinstance(sized, SizedEntry):
             return sized
         first_refusal = first_refusal or sized
@@ -143,11 +154,11 @@ def _shape(direction: Direction, near: Decimal, count: int, settings: Settings) 
 
 
 def _with_rungs(
-    inputs: PlanInputs, entry: EntryPlan, shape: LadderShape, settings: Settings
+    inputs: PlanInputs, entry: EntryPlan, shape: LadderShape, wick_pct: float | None, settings: Settings
 ) -> SizedEntry | Refusal:
     """The stop is chosen from the average entry: that is the price the whole position has."""
     average = shape.average(entry.direction, inputs.coin.tick_size)
-    protection = _protection(inputs, entry, average, settings)
+    protection = _protection(inputs, entry, average, wick_pct, settings)
     if isinstance(protection, Refusal):
         return protection
     account = inputs.account
@@ -183,10 +194,10 @@ def _with_rungs(
 
 
 def _protection(
-    inputs: PlanInputs, entry: EntryPlan, expected: Decimal, settings: Settings
+    inputs: PlanInputs, entry: EntryPlan, expected: Decimal, wick_pct: float | None, settings: Settings
 ) -> _Protection | Refusal:
     tick_size = inputs.coin.tick_size
-    stop = _stop(inputs, entry, expected, settings)
+    stop = _stop(inputs, entry, expected, wick_pct, settings)
     if isinstance(stop, Refusal):
         return stop
     stop_loss = round_stop(entry.direction, decimal_of(stop.stop_price), tick_size)
@@ -201,12 +212,12 @@ def _protection(
 
 
 def _stop(
-    inputs: PlanInputs, entry: EntryPlan, expected: Decimal, settings: Settings
+    inputs: PlanInputs, entry: EntryPlan, expected: Decimal, wick_pct: float | None, settings: Settings
 ) -> StopChoice | Refusal:
     return choose_stop(
         entry.direction,
         float(expected),
-        wick_pct=inputs.wick_down_pct if entry.direction == "LONG" else inputs.wick_up_pct,
+        wick_pct=wick_pct,
         clusters=[cluster_value(each) for each in attractive(inputs)],
         stop_min_pct=settings.stop_min_pct,
         stop_max_pct=settings.stop_max_pct,
