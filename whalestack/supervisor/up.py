@@ -77,9 +77,8 @@ def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:
                 return
         except requests.RequestException:
             time.sleep(0.1)
-    raise StopAndTell(
-        f"the simulator did not start; {_last_line(simulator.log_path.read_text())} (log: {simulator.log_path})"
-    )
+    last = _last_line(simulator.log_path.read_text())
+    raise StopAndTell(f"the simulator did not start; {last} (log: {simulator.log_path})")
 
 
 def _last_line(text: str) -> str:

@@ -36,7 +36,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("scan.movers", 60, 55),
         Entry("scan.spikes", 60, 55),
         Entry("scan.board", 60, 55),
-        Entry("scan.ranking", 60, 55),
+        # Also after every round; between rounds only prices change.
+        Entry("scan.ranking", 300, 55),
         Entry("scan.universe", 3600),
         Entry("trade.reconcile", 60, 55),
         Entry("trade.poll", 15),
