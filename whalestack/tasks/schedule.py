@@ -14,6 +14,10 @@ CANARY_INTERVAL_S = 60
 # However fast market time runs, a call takes its real time; and a message that lives for less
 # than this could expire on its way to an idle worker.
 SHORTEST_REAL_S = 1.0
+# What repairs lost answers must get its turn just when its queue is long, after a worker's death:
+# these messages live at least so long.
+REPAIRING = ("trade.", "trailing.")
+REPAIR_LIVES_REAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,14 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         entry.task: {
             "task": entry.task,
             "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=clock.speed == 1),
-            "options": {"expires": real_s(entry.expires_s or entry.every_s)},
+            "options": {"expires": max(real_s(entry.expires_s or entry.every_s), _lives_s(entry))},
         }
         for entry in entries(settings)
     }
+
+
+def _lives_s(entry: Entry) -> float:
+    return REPAIR_LIVES_REAL_S if entry.task.startswith(REPAIRING) else SHORTEST_REAL_S
 
 
 def _when(every_s: int, real_s: float, *, aligned: bool) -> Any:
