@@ -139,7 +139,7 @@ class Autotrader:
         return self._clock.now() - signal.triggered_at > self._patience.send_within
 
     def _refetch(self, signal: Signal, plan: TradePlan, stale: Sequence[str]) -> ActReport:
-        """Ask for fresh maps; the refetch enqueues this signal again when it is done."""
+        """Ask for fresh inputs; the refetch enqueues this signal again when it is done."""
         with self._db.begin() as work:
             row = store.locked_plan(work.session, plan.id)
             asked = int(row.inputs.get("refetches", 0))
@@ -156,7 +156,7 @@ class Autotrader:
                     )
                 )
                 return ActReport(signal.id, "refetching", tuple(stale))
-        refusal = Refusal("stale_maps", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
+        refusal = Refusal("stale_inputs", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
         return self._refuse(signal, plan, [refusal])
 
     def _is_under_way(self, plan: TradePlan, asked: int) -> bool:

@@ -99,7 +99,7 @@ def _with_stop(
     stop = choose_stop(
         entry.direction,
         float(expected),
-        wick_pct=inputs.wick_down_pct if entry.direction == "LONG" else inputs.wick_up_pct,
+        wick_pct=inputs.adverse_wick_pct(entry.direction, target.timeframe),
         clusters=[cluster_value(each) for each in attractive(inputs)],
         stop_min_pct=settings.stop_min_pct,
         stop_max_pct=settings.stop_max_pct,
