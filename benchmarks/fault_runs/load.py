@@ -32,6 +32,8 @@ SCANNER = "fault-load"
 OPENS_WITHIN_S = 9.0
 ENDS_WITHIN_S = 4.0
 STALE_SHARE = 0.06
+# A refresh that is under way must not put other maps in the place of the load's.
+AHEAD = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Script:
 
 # Profit steps of the settings: at +10 % the stop goes to breakeven, at +20 % to +10 %.
 SCRIPTS = (
-    Script("target", 1.25, ((1.115, 1.5), (1.215, 1.5), (1.29, 1.0))),
-    Script("breakeven", 1.25, ((1.115, 2.0), (0.985, 1.0))),
+    Script("target", 1.30, ((1.115, 2.5), (1.26, 2.5), (1.36, 1.0))),
+    Script("breakeven", 1.25, ((1.115, 2.5), (0.985, 1.0))),
     Script("stopped", 1.25, ((0.97, 0.5), (0.86, 1.0))),
-    Script("trailed", 1.40, ((1.12, 1.2), (1.22, 2.0), (1.08, 1.0))),
+    Script("trailed", 1.40, ((1.12, 2.0), (1.27, 2.5), (1.08, 1.0))),
     Script("pullback", 1.015, ((1.06, 1.0),), to_open=0.98),
     Script("no_pullback", 1.015, (), to_open=1.05, opens=False),
     Script("expires", 1.015, (), opens=False),
@@ -224,9 +226,9 @@ class Load:
         clock, settings = self.system.runtime.clock, self.system.settings
         now = clock.now()
         self.signals += 1
-        age = timedelta(seconds=settings.heatmap_max_age_s * 2 if is_stale else 0)
+        ahead = -timedelta(seconds=settings.heatmap_max_age_s * 2) if is_stale else AHEAD
         with self.system.runtime.db.begin() as work:
-            _put_maps(work, play, now - age)
+            _put_maps(work, play, now + ahead)
             signal_id = _put_signal(work, play, now, self.signals)
             _tell(work, self.system, play, signal_id, now)
             work.dispatch_after_commit(

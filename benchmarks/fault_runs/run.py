@@ -23,7 +23,7 @@ from fault_runs.process_faults import Blow, NothingToStrike, ProcessFault, sched
 from fault_runs.recovery import RecoveryWatch, look
 from fault_runs.system import System, running_system
 
-PROCESS_SHARE = 0.35
+PROCESS_SHARE = 0.30
 FIRST_TRADES_WITHIN_S = 30.0
 PLAYS_END_WITHIN_S = 15.0
 REST_WITHIN_S = 90.0

@@ -64,7 +64,7 @@ def settings_values(seed: int, coins: int) -> dict[str, str]:
         "X_POSTS_PER_DAY": "100000",
         "X_POSTS_PER_MONTH": "1000000",
         # Signals come from the load, and every coin may be traded again and again.
-        "REFRESH_INTERVAL_S": "900",
+        "REFRESH_INTERVAL_S": "1800",
         "TRIGGER_PRICE_CHANGE_PCT": "1000",
         "MOVER_1M_PCT": "1000",
         "MOVER_5M_PCT": "1000",
