@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import requests
 import structlog
 
+from whalestack.agents.key_safety import key_obstacle
+from whalestack.clients.bybit.port import TradingPort
 from whalestack.config import Settings, child_environment
 from whalestack.db.migrations import current_revision, head_revision
 from whalestack.dispatch import Job
@@ -37,9 +39,10 @@ def run_up(settings: Settings) -> int:
     """Run until SIGINT or SIGTERM.
 
     Raises:
-        StopAndTell: the schema is not current.
+        StopAndTell: the schema is not current, or the key is not one to trade with.
     """
     _require_schema(settings)
+    require_safe_key(get_runtime().bybit, settings)
     specs = process_specs(settings)
     env = child_environment(None, SUPERVISOR_PID=str(own_pid()))
     with stop_event() as stop, Supervisor(specs, env, settings.run_dir / "logs") as supervisor:
@@ -93,6 +96,17 @@ def _require_schema(settings: Settings) -> None:
         raise StopAndTell(
             f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`"
         )
+
+
+def require_safe_key(exchange: TradingPort, settings: Settings) -> None:
+    """Refuse to start with a key that may withdraw, or that may not trade.
+
+    Raises:
+        StopAndTell: what is wrong with the key, and what to do.
+    """
+    obstacle = key_obstacle(exchange, settings)
+    if obstacle is not None:
+        raise StopAndTell(obstacle)
 
 
 @contextmanager
