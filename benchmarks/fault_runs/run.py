@@ -23,7 +23,6 @@ from fault_runs.process_faults import Blow, NothingToStrike, ProcessFault, sched
 from fault_runs.recovery import RecoveryWatch, look
 from fault_runs.system import System, running_system
 
-PROCESS_SHARE = 0.30
 FIRST_TRADES_WITHIN_S = 30.0
 PLAYS_END_WITHIN_S = 15.0
 REST_WITHIN_S = 90.0
@@ -38,7 +37,8 @@ class RunPlan:
         faults: how many.
         coins: how many are traded.
         signals_per_s: of the load.
-        pause_s: real seconds between two faults of processes, and of answers.
+        pause_s: real seconds between two faults of processes; answers have faults twice as often.
+        process_share: of the faults, those of processes, stores and clocks; the rest are of answers.
     """
 
     seed: int
@@ -46,6 +46,7 @@ class RunPlan:
     coins: int = 24
     signals_per_s: float = 1.0
     pause_s: float = 1.0
+    process_share: float = 0.3
 
 
 @dataclass
@@ -107,7 +108,7 @@ def _await(holds: Callable[[], bool], within_s: float) -> None:
 
 def _hurt(system: System, watch: RecoveryWatch, plan: RunPlan) -> Counter[str]:
     """Both lanes until each has had its faults."""
-    of_processes = round(plan.faults * PROCESS_SHARE)
+    of_processes = round(plan.faults * plan.process_share)
     every_s = plan.pause_s / 2
     rng = random.Random(plan.seed * 1000 + 2)
     lane = ApiFaultLane(system, watch, rng, plan.faults - of_processes, every_s=every_s)
