@@ -152,12 +152,20 @@ class Broadcaster:
             return _Claimed(row.id, row.channel, row.kind, row.text, row.image, row.attempts)
 
     def _note_leaving(self, claimed: _Claimed) -> None:
-        """Commit that from here on the message may arrive."""
-        with self._db.begin() as work:
-            row = self._locked(work, claimed.outbox_id)
-            if row.status not in ("claimed", "sending") or row.attempts != claimed.attempts:
+        """Commit that from here on the message may arrive: one statement, because whoever dies
+        between this and the write that follows leaves a message in doubt."""
+        noted = (
+            update(OutboxMessage)
+            .where(
+                OutboxMessage.id == claimed.outbox_id,
+                OutboxMessage.status.in_(("claimed", "sending")),
+                OutboxMessage.attempts == claimed.attempts,
+            )
+            .values(status="sending")
+        )
+        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if connection.execute(noted).rowcount != 1:
                 raise _ClaimLost("held up for so long that the claim was given back")
-            row.status = "sending"
 
     def _apply(self, row: OutboxMessage, verdict: Verdict) -> DeliveryReport | None:
         """Write a verdict against sending into the row; None where nothing stands against it."""
