@@ -57,7 +57,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of markets, loads and faults")
     parser.add_argument("--faults-a-run", type=int, default=FAULTS_A_RUN, help="then a fresh system is made")
     parser.add_argument("--coins", type=int, default=24, help="how many are traded")
-    parser.add_argument("--signals-per-s", type=float, default=1.0, help="load, real seconds")
+    parser.add_argument("--signals-per-s", type=float, default=0.6, help="load, real seconds")
     parser.add_argument("--pause-s", type=float, default=1.0, help="between faults, on average")
     parser.add_argument("--process-share", type=float, default=0.3, help="of the faults, 0 to 1")
     parser.add_argument("--run-dir", type=Path, default=Path(".run/faults"), help="for data and logs")

@@ -27,7 +27,7 @@ from whalestack.dispatch import Job
 from whalestack.errors import TryAgain
 from whalestack.math.timeframes import TIMEFRAMES
 
-TURN_S = 0.15
+TURN_S = 0.2
 SCANNER = "fault-load"
 OPENS_WITHIN_S = 9.0
 ENDS_WITHIN_S = 4.0

@@ -19,8 +19,8 @@ from fault_runs.system import TRADE_WORKERS, System
 from whalestack.embedded import EmbeddedPostgres, EmbeddedRedis
 from whalestack.supervisor.process import ManagedProcess
 
-POLL_S = 0.05
-STRIKE_WITHIN_S = 8.0
+POLL_S = 0.08
+STRIKE_WITHIN_S = 6.0
 TWO_BEATS_S = 5.0
 SILENCE_S = 9.0
 CLOCK_OFF_S = 4.0

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fault_runs.system import System
 from whalestack.errors import TryAgain
 
-LOOK_EVERY_S = 0.3
+LOOK_EVERY_S = 0.4
 GIVES_UP_S = 120.0
 SLOW_S = 20.0
 Sign = Callable[[], bool]

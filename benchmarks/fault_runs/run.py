@@ -44,7 +44,7 @@ class RunPlan:
     seed: int
     faults: int
     coins: int = 24
-    signals_per_s: float = 1.0
+    signals_per_s: float = 0.6
     pause_s: float = 1.0
     process_share: float = 0.3
 
