@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -52,6 +53,47 @@ def test_an_exchange_that_cannot_be_asked_does_not_open_the_gate(world: World) -
     with pytest.raises(BybitUnavailable):
         world.agents.reconciler.run()
     assert world.agents.reconciler.run().passed
+
+
+def test_an_exchange_that_is_silent_for_long_is_told_of_while_something_is_held(world: World) -> None:
+    """Stops are on the exchange, but nobody moves them: the owner hears of it once an hour."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.exchange.fail("server_time_ms", BybitUnavailable("down"), times=3)
+    for wait_s in (60, world.settings.reconcile_max_age_s, 60):
+        world.clock.advance(wait_s)
+        with pytest.raises(BybitUnavailable):
+            world.agents.reconciler.run()
+    [told] = world.told("alert")
+    assert "since" in told
+    assert "1 open trade" in told
+
+
+def test_an_alert_outlives_a_channel_that_is_away_for_an_hour(world: World) -> None:
+    """A message about a signal is stale by then; that a position has no stop is not."""
+    world.ready()
+    world.exchange.skew_ms = 1_500
+    world.agents.reconciler.run()
+    alerts = [message for message in world.messages if message.kind == "alert"]
+    assert alerts
+    assert all(message.expires_at >= world.clock.now() + timedelta(hours=1) for message in alerts)
+
+
+def test_what_was_filled_while_we_were_away_is_asked_for_although_newer_fills_came_first(
+    world: World,
+) -> None:
+    """The stream is up again before the poll: its fills must not hide the funding of the hours before."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.agents.order_keeper.poll()
+    world.clock.advance(3_600)
+    world.exchange.charge_funding(SYMBOL, Decimal(3))
+    world.clock.advance(7_200)
+    newest = world.exchange.charge_funding(SYMBOL, Decimal(2))
+    world.agents.order_keeper.apply_executions([newest], "stream")
+
+    world.agents.order_keeper.poll()
+    assert sum(fill.fee_usd for fill in world.fills if fill.exec_type == "Funding") == Decimal(5)
 
 
 def test_two_sides_that_agree_are_left_alone(world: World) -> None:
