@@ -15,7 +15,6 @@ from whalestack.agents.key_safety import key_obstacle
 from whalestack.clients.bybit.port import TradingPort
 from whalestack.config import Settings, child_environment
 from whalestack.db.migrations import current_revision, head_revision
-from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell
 from whalestack.runtime import Runtime, get_runtime
 from whalestack.supervisor.parent import own_pid
@@ -31,8 +30,6 @@ from whalestack.supervisor.supervisor import Supervisor
 logger = structlog.get_logger(__name__)
 
 SIMULATOR_START_S = 60.0
-# What beat would send only after a whole interval, wanted at once at a start.
-FIRST_JOBS = ("trade.reconcile", "heatmap.refresh", "history.canaries")
 
 
 def run_up(settings: Settings) -> int:
@@ -57,13 +54,10 @@ def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
     supervisor.start(STAGE_SIMULATOR)
     if any(process.spec.stage == STAGE_SIMULATOR for process in supervisor.processes):
         wait_for_simulator(supervisor, runtime.settings)
-    runtime.reconciler.require("the system has just started")
     # Streams and workers know coins only from the table.
     runtime.coin_scanner.refresh()
     for stage in (STAGE_WORKERS, STAGE_STREAMS, STAGE_BEAT):
         supervisor.start(stage)
-    for task in FIRST_JOBS:
-        runtime.dispatcher.send(Job(task))
 
 
 def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:

@@ -11,6 +11,9 @@ from celery.schedules import crontab, schedule
 from whalestack.config import Settings
 
 CANARY_INTERVAL_S = 60
+# Wanted at once when the system starts, and not only after a whole interval. The retention goes
+# along because TimescaleDB's own policies count the wall clock, and market time may be another.
+AT_START = ("trade.reconcile", "scan.universe", "heatmap.refresh", "history.canaries", "history.retention")
 # However fast market time runs, a call takes its real time; and a message that lives for less
 # than this could expire on its way to an idle worker.
 SHORTEST_REAL_S = 1.0
