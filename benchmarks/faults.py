@@ -56,9 +56,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=1000, help="how many, over all runs")
     parser.add_argument("--seed", type=int, default=1, help="of markets, loads and faults")
     parser.add_argument("--faults-a-run", type=int, default=FAULTS_A_RUN, help="then a fresh system is made")
-    parser.add_argument("--coins", type=int, default=20, help="how many are traded")
-    parser.add_argument("--signals-per-s", type=float, default=0.8, help="load, real seconds")
+    parser.add_argument("--coins", type=int, default=24, help="how many are traded")
+    parser.add_argument("--signals-per-s", type=float, default=0.6, help="load, real seconds")
     parser.add_argument("--pause-s", type=float, default=1.0, help="between faults, on average")
+    parser.add_argument("--process-share", type=float, default=0.3, help="of the faults, 0 to 1")
     parser.add_argument("--run-dir", type=Path, default=Path(".run/faults"), help="for data and logs")
     parser.add_argument("--keep-logs", action="store_true", help="keep each run's process logs")
     return parser.parse_args(argv)
@@ -70,7 +71,14 @@ def plans(options: argparse.Namespace) -> list[RunPlan]:
     while left > 0:
         count = min(left, options.faults_a_run)
         found.append(
-            RunPlan(options.seed * 100 + number, count, options.coins, options.signals_per_s, options.pause_s)
+            RunPlan(
+                seed=options.seed * 100 + number,
+                faults=count,
+                coins=options.coins,
+                signals_per_s=options.signals_per_s,
+                pause_s=options.pause_s,
+                process_share=options.process_share,
+            )
         )
         left, number = left - count, number + 1
     return found

@@ -214,6 +214,8 @@ class Settings(BaseSettings):
     keep_snapshots_days: int = Field(default=30, ge=1)
     keep_ticks_days: int = Field(default=30, ge=1)
     keep_candles_days: int = Field(default=400, ge=1)
+    keep_logs_days: int = Field(default=90, ge=32)
+    keep_clusters_days: int = Field(default=400, ge=30)
 
     # --- simulator --------------------------------------------------------------------------------------
     simulator_host: str = "127.0.0.1"

@@ -11,6 +11,7 @@ import requests
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from whalestack.agents.key_safety import key_obstacle
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.migrations import current_revision, head_revision
 from whalestack.errors import WhalestackError
@@ -86,7 +87,10 @@ def _bybit(runtime: Runtime) -> str:
 def _bybit_key(runtime: Runtime) -> str:
     if not runtime.settings.bybit_api_key.get_secret_value():
         raise WhalestackError("BYBIT_API_KEY is empty: set it in .env, or use MODE=demo")
-    return f"equity {runtime.bybit.wallet().equity_usd:.2f} USD"
+    obstacle = key_obstacle(runtime.bybit, runtime.settings)
+    if obstacle is not None:
+        raise WhalestackError(obstacle)
+    return f"equity {runtime.bybit.wallet().equity_usd:.2f} USD, it may trade and not withdraw"
 
 
 def _skew(runtime: Runtime) -> str:

@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from whalestack.config import Settings, get_settings
@@ -100,7 +102,9 @@ class Runtime:
     def redis(self) -> redis.Redis:
         """The state database."""
         url = self.settings.redis_state_url.get_secret_value()
-        return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        # One more attempt and no waiting: the library's own retries hold a task for many seconds.
+        retry = Retry(NoBackoff(), 1)
+        return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=retry)
 
     @cached_property
     def live(self) -> LiveMarket:

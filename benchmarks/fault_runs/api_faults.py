@@ -34,7 +34,7 @@ PUBLIC = "WS /v5/public/linear"
 
 LONGEST_WAIT_S = 8.0
 AT_ONCE = 4
-LOOK_EVERY_S = 0.15
+LOOK_EVERY_S = 0.3
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from fault_runs.system import System
 from whalestack.agents.order_ids import parse_link_id
 from whalestack.agents.outbox import TELEGRAM
-from whalestack.db.models import Fill, Order, OutboxMessage, Signal, Trade
+from whalestack.db.models import Fill, Order, OutboxMessage, Signal, Trade, TradePlan
 from whalestack.simulator.telegram_text import visible_text
 
 ON_EXCHANGE = frozenset({"new", "partially_filled", "filled", "cancelled"})
@@ -54,7 +54,11 @@ def judge(system: System) -> Judgement:
         messages = list(work.session.scalars(select(OutboxMessage)))
         unattended = list(work.session.scalars(select(Signal.id).where(Signal.status == "new")))
         signals = work.session.query(Signal).count()
+        plans = list(work.session.scalars(select(TradePlan)))
     result.counts["signals"] = signals
+    for plan in plans:
+        why = plan.reasons[0]["code"] if plan.reasons else ""
+        result.counts[f"plans_{plan.status}" + f"_{why}" * bool(why)] += 1
     result.harm("signals_unattended", unattended)
     _judge_exchange(result, system)
     _judge_orders(result, system, orders)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import requests
 from sqlalchemy import func, insert, select, text, update
@@ -25,11 +27,13 @@ from whalestack.dispatch import Job
 from whalestack.errors import TryAgain
 from whalestack.math.timeframes import TIMEFRAMES
 
-TURN_S = 0.15
+TURN_S = 0.2
 SCANNER = "fault-load"
 OPENS_WITHIN_S = 9.0
 ENDS_WITHIN_S = 4.0
 STALE_SHARE = 0.06
+# A refresh that is under way must not put other maps in the place of the load's.
+AHEAD = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,17 @@ class Script:
 
 # Profit steps of the settings: at +10 % the stop goes to breakeven, at +20 % to +10 %.
 SCRIPTS = (
-    Script("target", 1.25, ((1.115, 1.5), (1.215, 1.5), (1.29, 1.0))),
-    Script("breakeven", 1.25, ((1.115, 2.0), (0.985, 1.0))),
+    Script("target", 1.30, ((1.115, 2.5), (1.26, 2.5), (1.36, 1.0))),
+    Script("breakeven", 1.25, ((1.115, 2.5), (0.985, 1.0))),
     Script("stopped", 1.25, ((0.97, 0.5), (0.86, 1.0))),
-    Script("trailed", 1.40, ((1.12, 1.2), (1.22, 2.0), (1.08, 1.0))),
+    Script("trailed", 1.40, ((1.12, 2.0), (1.27, 2.5), (1.08, 1.0))),
     Script("pullback", 1.015, ((1.06, 1.0),), to_open=0.98),
     Script("no_pullback", 1.015, (), to_open=1.05, opens=False),
     Script("expires", 1.015, (), opens=False),
 )
 WEIGHTS = (4, 4, 3, 4, 2, 1, 1)
+# For a position that opened after nobody waited for it any more: its stop is moved once, then it is out.
+LEFT_OVER = Script("left_over", 1.0, ((1.115, 1.5), (0.80, 2.0)))
 
 
 @dataclass
@@ -90,11 +96,13 @@ class Load:
         system: which runs.
         rng: directions, scripts and order of coins.
         signals_per_s: in real seconds, at most.
+        taken: symbols whose plans still wait for something.
     """
 
     system: System
     rng: random.Random
     signals_per_s: float
+    taken: Callable[[], frozenset[str]]
     signals: int = 0
     plays: dict[str, Play] = field(default_factory=dict)
     rests: dict[str, float] = field(default_factory=dict)
@@ -144,15 +152,19 @@ class Load:
         held = self.system.record.held()
         for play in list(self.plays.values()):
             self._go_on(play, play.symbol in held, now_s)
+        self._adopt_left_over(held, now_s)
         if not self._pause.is_set() and now_s >= self._next_signal_s:
-            free = [
-                each
-                for each in self._homes
-                if each not in self.plays and each not in held and self.rests.get(each, 0.0) <= now_s
-            ]
+            busy = self.plays.keys() | held.keys() | self.taken()
+            free = [each for each in self._homes if each not in busy and self.rests.get(each, 0.0) <= now_s]
             if free:
                 self._next_signal_s = now_s + 1.0 / self.signals_per_s
                 self._begin(self.rng.choice(sorted(free)), now_s)
+
+    def _adopt_left_over(self, held: Mapping[str, Decimal], now_s: float) -> None:
+        for symbol in sorted(held.keys() - self.plays.keys()):
+            if self.rests.get(symbol, 0.0) <= now_s and not self._pause.is_set():
+                way = 1 if held[symbol] > 0 else -1
+                self.plays[symbol] = Play(symbol, way, self._last(symbol), LEFT_OVER, now_s, was_open=True)
 
     # --- a trade's part -----------------------------------------------------------------------
 
@@ -214,9 +226,9 @@ class Load:
         clock, settings = self.system.runtime.clock, self.system.settings
         now = clock.now()
         self.signals += 1
-        age = timedelta(seconds=settings.heatmap_max_age_s * 2 if is_stale else 0)
+        ahead = -timedelta(seconds=settings.heatmap_max_age_s * 2) if is_stale else AHEAD
         with self.system.runtime.db.begin() as work:
-            _put_maps(work, play, now - age)
+            _put_maps(work, play, now + ahead)
             signal_id = _put_signal(work, play, now, self.signals)
             _tell(work, self.system, play, signal_id, now)
             work.dispatch_after_commit(
@@ -313,7 +325,7 @@ def _tell(work: UnitOfWork, system: System, play: Play, signal_id: int, now: dat
 
 def waiting_messages(work: UnitOfWork) -> int:
     """How many messages are still on their way."""
-    counted = select(func.count()).where(OutboxMessage.status.in_(("due", "sending")))
+    counted = select(func.count()).where(OutboxMessage.status.in_(("due", "claimed", "sending")))
     return int(work.session.scalar(counted) or 0)
 
 

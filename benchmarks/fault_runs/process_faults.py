@@ -15,12 +15,12 @@ from sqlalchemy import text
 from fault_runs import signs
 from fault_runs.api_faults import CREATE, LEVERAGE, PRIVATE, STOPS, TELEGRAM
 from fault_runs.recovery import RecoveryWatch, Sign
-from fault_runs.system import System
+from fault_runs.system import TRADE_WORKERS, System
 from whalestack.embedded import EmbeddedPostgres, EmbeddedRedis
 from whalestack.supervisor.process import ManagedProcess
 
-POLL_S = 0.03
-STRIKE_WITHIN_S = 10.0
+POLL_S = 0.08
+STRIKE_WITHIN_S = 6.0
 TWO_BEATS_S = 5.0
 SILENCE_S = 9.0
 CLOCK_OFF_S = 4.0
@@ -97,10 +97,14 @@ def kill_worker(queue: str) -> Callable[[Blow], None]:
 
     def act(blow: Blow) -> None:
         time.sleep(blow.rng.uniform(0.0, 0.5))
-        blow.system.kill(f"worker-{queue}")
+        blow.system.kill(blow.rng.choice(_workers(queue)))
         blow.struck(signs.queue_works(blow.system, queue))
 
     return act
+
+
+def _workers(queue: str) -> Sequence[str]:
+    return TRADE_WORKERS if queue == "trade" else (f"worker-{queue}",)
 
 
 def kill_pool_process(queue: str) -> Callable[[Blow], None]:
@@ -108,7 +112,7 @@ def kill_pool_process(queue: str) -> Callable[[Blow], None]:
 
     def act(blow: Blow) -> None:
         time.sleep(blow.rng.uniform(0.0, 0.5))
-        blow.system.kill_a_child(f"worker-{queue}", blow.rng.randrange(8))
+        blow.system.kill_a_child(blow.rng.choice(_workers(queue)), blow.rng.randrange(8))
         blow.struck(signs.queue_works(blow.system, queue))
 
     return act
@@ -131,7 +135,9 @@ def kill_beat(blow: Blow) -> None:
 
 
 def _kill_trade(blow: Blow) -> None:
-    blow.system.kill("worker-trade")
+    """Both workers: which of them sent what is held is not to be seen from here."""
+    for name in TRADE_WORKERS:
+        blow.system.kill(name)
     blow.struck(signs.queue_works(blow.system, "trade"))
 
 

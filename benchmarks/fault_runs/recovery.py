@@ -23,11 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from fault_runs.system import System
 from whalestack.errors import TryAgain
 
-LOOK_EVERY_S = 0.3
+LOOK_EVERY_S = 0.4
 GIVES_UP_S = 120.0
+SLOW_S = 20.0
 Sign = Callable[[], bool]
 
 ON_THEIR_WAY = text("select order_link_id from orders where status in ('intent', 'sent', 'unknown')")
+TAKEN = text("select symbol from trade_plans where status in ('checking', 'entering', 'open')")
 OPEN_TRADES = text(
     "select symbol, case side when 'LONG' then open_qty else -open_qty end from trades where status = 'open'"
 )
@@ -35,11 +37,13 @@ OPEN_TRADES = text(
 
 @dataclass(frozen=True)
 class BothSides:
-    """The exchange and the database at nearly one moment: signed sizes, and orders without an answer."""
+    """The exchange and the database at nearly one moment: signed sizes, orders without an
+    answer, and symbols with a plan that is not over."""
 
     exchange: dict[str, Decimal]
     database: dict[str, Decimal]
     on_their_way: frozenset[str]
+    taken: frozenset[str]
 
     def differing(self) -> frozenset[str]:
         """Symbols whose size is not the same on both sides."""
@@ -55,9 +59,10 @@ def look(system: System) -> BothSides:
     """
     system.record.follow()
     with system.runtime.db.begin() as work:
+        taken = frozenset(work.session.scalars(TAKEN))
         on_their_way = frozenset(work.session.scalars(ON_THEIR_WAY))
         trades = {symbol: Decimal(qty) for symbol, qty in work.session.execute(OPEN_TRADES)}
-    return BothSides(system.record.held(), trades, on_their_way)
+    return BothSides(system.record.held(), trades, on_their_way, taken)
 
 
 @dataclass
@@ -69,6 +74,7 @@ class Recovery:
     signs: list[Sign]
     orders: frozenset[str] | None = None
     symbols: set[str] = field(default_factory=set)
+    last: str = ""
 
     def goes_on(self, seen: BothSides) -> bool:
         """Take a look into account; False when the fault is over."""
@@ -77,6 +83,9 @@ class Recovery:
         self.orders &= seen.on_their_way
         self.symbols &= seen.differing()
         self.signs = [sign for sign in self.signs if not _is_shown(sign)]
+        if self.orders or self.symbols or self.signs:
+            signs = [sign.__qualname__.partition(".")[0] for sign in self.signs]
+            self.last = f"orders {sorted(self.orders)} symbols {sorted(self.symbols)} signs {signs}"
         return bool(self.orders or self.symbols or self.signs)
 
 
@@ -100,8 +109,10 @@ class RecoveryWatch:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recovery")
+        self.taken: frozenset[str] = frozenset()
         self.took_s: list[tuple[str, float]] = []
         self.never: list[str] = []
+        self.slow: list[str] = []
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -130,6 +141,7 @@ class RecoveryWatch:
                 seen = look(self._system)
             except (SQLAlchemyError, requests.RequestException):
                 continue
+            self.taken = seen.taken
             self._judge(seen)
 
     def _judge(self, seen: BothSides) -> None:
@@ -139,6 +151,8 @@ class RecoveryWatch:
         for recovery in waiting:
             if not recovery.goes_on(seen):
                 self.took_s.append((recovery.kind, now_s - recovery.began_s))
+                if now_s - recovery.began_s > SLOW_S:
+                    self.slow.append(f"{recovery.kind} {now_s - recovery.began_s:.0f} s: {recovery.last}")
             elif now_s - recovery.began_s > GIVES_UP_S:
                 self.never.append(recovery.kind)
             else:

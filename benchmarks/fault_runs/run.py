@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import requests
 from sqlalchemy.exc import SQLAlchemyError
 
+from fault_runs import signs
 from fault_runs.api_faults import ApiFaultLane
 from fault_runs.judgement import Judgement, judge
 from fault_runs.load import Load, unattended_signals, waiting_messages
@@ -22,7 +23,6 @@ from fault_runs.process_faults import Blow, NothingToStrike, ProcessFault, sched
 from fault_runs.recovery import RecoveryWatch, look
 from fault_runs.system import System, running_system
 
-PROCESS_SHARE = 0.40
 FIRST_TRADES_WITHIN_S = 30.0
 PLAYS_END_WITHIN_S = 15.0
 REST_WITHIN_S = 90.0
@@ -37,14 +37,16 @@ class RunPlan:
         faults: how many.
         coins: how many are traded.
         signals_per_s: of the load.
-        pause_s: real seconds between two faults of processes, and of answers.
+        pause_s: real seconds between two faults of processes; answers have faults twice as often.
+        process_share: of the faults, those of processes, stores and clocks; the rest are of answers.
     """
 
     seed: int
     faults: int
-    coins: int = 20
-    signals_per_s: float = 0.8
+    coins: int = 24
+    signals_per_s: float = 0.6
     pause_s: float = 1.0
+    process_share: float = 0.3
 
 
 @dataclass
@@ -66,10 +68,12 @@ def run_once(plan: RunPlan, run_dir: Path) -> RunResult:
     began_s = time.monotonic()
     with running_system(run_dir, seed=plan.seed, coins=plan.coins) as system:
         watch = RecoveryWatch(system)
-        load = Load(system, random.Random(plan.seed * 1000 + 1), plan.signals_per_s)
+        rng = random.Random(plan.seed * 1000 + 1)
+        load = Load(system, rng, plan.signals_per_s, lambda: watch.taken)
         watch.start()
+        _await(signs.may_trade_again(system), FIRST_TRADES_WITHIN_S)
         load.start()
-        _await_first_trades(system)
+        _await(lambda: len(system.record.opened_by) >= 3, FIRST_TRADES_WITHIN_S)
         say(f"run {plan.seed}: trading after {time.monotonic() - began_s:.0f} s")
         struck = _hurt(system, watch, plan)
         say(f"run {plan.seed}: {struck.total()} faults after {time.monotonic() - began_s:.0f} s")
@@ -87,7 +91,7 @@ def run_once(plan: RunPlan, run_dir: Path) -> RunResult:
         watch.took_s,
         watch.never,
         rested,
-        {"load_problems": dict(Counter(load.problems))},
+        {"load_problems": dict(Counter(load.problems)), "slow": watch.slow},
     )
 
 
@@ -96,15 +100,15 @@ def say(what: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
-def _await_first_trades(system: System) -> None:
-    end_s = time.monotonic() + FIRST_TRADES_WITHIN_S
-    while time.monotonic() < end_s and len(system.record.opened_by) < 3:
+def _await(holds: Callable[[], bool], within_s: float) -> None:
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s and not holds():
         time.sleep(0.2)
 
 
 def _hurt(system: System, watch: RecoveryWatch, plan: RunPlan) -> Counter[str]:
     """Both lanes until each has had its faults."""
-    of_processes = round(plan.faults * PROCESS_SHARE)
+    of_processes = round(plan.faults * plan.process_share)
     every_s = plan.pause_s / 2
     rng = random.Random(plan.seed * 1000 + 2)
     lane = ApiFaultLane(system, watch, rng, plan.faults - of_processes, every_s=every_s)
@@ -120,17 +124,18 @@ def _strike_all(
     system: System, watch: RecoveryWatch, rng: random.Random, faults: Sequence[ProcessFault], pause_s: float
 ) -> Counter[str]:
     struck: Counter[str] = Counter()
-    for fault in faults:
+    waiting = list(faults)
+    tries_left = 2 * len(waiting) + 10
+    while waiting and tries_left:
+        fault, tries_left = waiting.pop(0), tries_left - 1
         if not _wait_until_whole(system):
             say("a process did not come back")
-        for _ in range(3):
-            try:
-                fault.act(Blow(system, watch, rng, fault.kind))
-            except (NothingToStrike, SQLAlchemyError, requests.RequestException) as error:
-                say(f"{fault.kind} found nothing to strike ({type(error).__name__})")
-                continue
+        try:
+            fault.act(Blow(system, watch, rng, fault.kind))
             struck[fault.kind] += 1
-            break
+        except (NothingToStrike, SQLAlchemyError, requests.RequestException) as error:
+            say(f"{fault.kind} is put off ({type(error).__name__})")
+            waiting.append(fault)
         time.sleep(rng.uniform(0.5, 1.5) * pause_s)
     return struck
 

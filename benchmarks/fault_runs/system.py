@@ -33,6 +33,8 @@ from whalestack.tasks.factory import make_app
 DATABASE = "whalestack_faults"
 SPEED = 8.0
 MAJORS = 2
+# Two, as on two machines: every race between them is there, and one goes on while the other is dead.
+TRADE_WORKERS = ("worker-trade", "worker-trade-2")
 WATCH_S = 0.1
 # 2026-03-02 00:20 UTC: away from midnight, where the day's loss is counted anew, and from funding.
 MARKET_ORIGIN_MS = 1_772_410_800_000
@@ -62,7 +64,7 @@ def settings_values(seed: int, coins: int) -> dict[str, str]:
         "X_POSTS_PER_DAY": "100000",
         "X_POSTS_PER_MONTH": "1000000",
         # Signals come from the load, and every coin may be traded again and again.
-        "REFRESH_INTERVAL_S": "900",
+        "REFRESH_INTERVAL_S": "1800",
         "TRIGGER_PRICE_CHANGE_PCT": "1000",
         "MOVER_1M_PCT": "1000",
         "MOVER_5M_PCT": "1000",
@@ -170,9 +172,9 @@ def running_system(run_dir: Path, *, seed: int, coins: int) -> Iterator[System]:
         coins: how many coins are traded.
     """
     with (
-        # A kill -9 of a server leaves what it had written to the kernel, so PostgreSQL needs no
-        # fsync here; Redis needs its append-only file, or a restart would empty the queues.
-        EmbeddedPostgres(run_dir / "postgres", durable=False) as postgres,
+        # As in production: a commit that was acknowledged outlives a kill -9 of the server, and so
+        # does what Redis has taken.
+        EmbeddedPostgres(run_dir / "postgres", durable=True) as postgres,
         EmbeddedRedis(run_dir / "redis", durable=True) as broker,
     ):
         stores = EmbeddedStores(postgres, broker)
@@ -199,6 +201,7 @@ def _supervised(
     for old in beat_folder.iterdir():
         old.unlink()
     specs = [_with_own_schedule(spec, beat_folder) for spec in process_specs(settings, with_flower=False)]
+    specs.append(_second(next(spec for spec in specs if spec.name == TRADE_WORKERS[0])))
     env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))
     with Supervisor(specs, env, run_dir / "logs") as supervisor:
         record = ExchangeRecord(settings.simulator_url)
@@ -220,6 +223,12 @@ def _with_own_schedule(spec: ProcessSpec, beat_folder: Path) -> ProcessSpec:
     if spec.name != "beat":
         return spec
     return ProcessSpec(spec.name, [*spec.argv, "--schedule", str(beat_folder / "beat")], spec.stage)
+
+
+def _second(spec: ProcessSpec) -> ProcessSpec:
+    """A second worker of a queue, as on a second machine."""
+    argv = [part.replace("@%h", "-2@%h") for part in spec.argv]
+    return ProcessSpec(TRADE_WORKERS[1], argv, spec.stage, spec.nice)
 
 
 def _keep_alive(system: System, stop: threading.Event) -> None:

@@ -24,6 +24,7 @@ from whalestack.clients.bybit.types import (
     Execution,
     FeeRates,
     Instrument,
+    KeyInfo,
     Kline,
     OpenInterestPoint,
     OrderAck,
@@ -37,6 +38,7 @@ from whalestack.clients.bybit.types import (
 from whalestack.clock import ManualClock, to_ms
 
 ZERO = Decimal(0)
+SAFE_KEY = KeyInfo(is_read_only=False, may_trade=True, may_withdraw=False, is_bound_to_address=True)
 TAKER, MAKER = Decimal("0.00055"), Decimal("0.0002")
 
 
@@ -105,6 +107,7 @@ class FakeExchange:
     hidden: set[str] = field(default_factory=set)
     batches: list[list[str]] = field(default_factory=list)
     member_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
+    key: KeyInfo = SAFE_KEY
     _numbers: int = 0
 
     # --- faults ---------------------------------------------------------------------
@@ -185,7 +188,7 @@ class FakeExchange:
         return int(self._call("server_time_ms", lambda: to_ms(self.clock.now()) + self.skew_ms))
 
     def instruments(self) -> list[Instrument]:
-        raise NotImplementedError
+        return []
 
     def tickers(self) -> list[Ticker]:
         return [self.ticker(symbol) for symbol in self.prices]
@@ -323,6 +326,9 @@ class FakeExchange:
 
     def fee_rates(self, symbol: str) -> FeeRates:
         return self._call("fee_rates", lambda: FeeRates(TAKER, MAKER))  # type: ignore[no-any-return]
+
+    def key_info(self) -> KeyInfo:
+        return self._call("key_info", lambda: self.key)  # type: ignore[no-any-return]
 
     # --- inside ---------------------------------------------------------------------------
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.agents.world import SYMBOL, World
 from whalestack.clients.bybit.types import Side
+from whalestack.scanners.coin_history import CoinHistoryScanner
+from whalestack.scanners.thresholds import ThresholdScanner
 
 
 def test_a_signal_becomes_one_order_that_carries_its_stop_and_target(world: World) -> None:
@@ -186,7 +190,43 @@ def test_maps_that_stay_old_end_in_a_refusal(world: World) -> None:
         world.clock.advance(21)
         world.set_tick(100)
     assert outcomes == ["refetching", "refetching", "refetching", "refused"]
-    assert [plan.reasons[0]["code"] for plan in world.plans] == ["stale_maps"]
+    assert [plan.reasons[0]["code"] for plan in world.plans] == ["stale_inputs"]
+
+
+@pytest.mark.parametrize("old", ["record", "threshold"])
+def test_what_was_learned_of_the_coin_more_than_a_day_ago_is_learned_again_before_the_plan(
+    world: World, old: str
+) -> None:
+    """An old record or threshold sends the signal through the refetch, and the plan says the new age."""
+    world.add_coin()
+    world.add_maps()
+    day_old = world.clock.now() - timedelta(seconds=world.settings.pattern_max_age_s + 1)
+    world.add_pattern(**({"updated_at": day_old} if old == "record" else {}))
+    world.add_threshold(1.0, **({"last_updated": day_old} if old == "threshold" else {}))
+    world.set_price(100)
+    world.agents.reconciler.run()
+    signal_id = world.add_signal()
+
+    report = world.act(signal_id)
+    assert (report.outcome, report.reasons) == ("refetching", (old,))
+
+    CoinHistoryScanner(db=world.db, settings=world.settings, clock=world.clock).refresh(SYMBOL)
+    ThresholdScanner(db=world.db, settings=world.settings, clock=world.clock).refresh(SYMBOL)
+    assert world.act(signal_id).outcome == "sent"
+    assert world.plans[0].inputs == {"refetches": 1, "map_7d": 10, "price": 0, "record": 0, "threshold": 0}
+
+
+def test_a_coin_without_a_record_gets_one_before_its_first_plan(world: World) -> None:
+    """It has clusters, so it can have one, even if nothing was ever observed."""
+    world.add_coin()
+    world.add_maps()
+    world.set_price(100)
+    world.agents.reconciler.run()
+    signal_id = world.add_signal()
+    assert world.act(signal_id).reasons == ("record",)
+
+    CoinHistoryScanner(db=world.db, settings=world.settings, clock=world.clock).refresh(SYMBOL)
+    assert world.act(signal_id).outcome == "sent"
 
 
 def test_a_refetch_that_is_under_way_is_not_asked_for_again(world: World) -> None:

@@ -146,16 +146,38 @@ def test_an_expectation_below_zero_ends_the_plan(world: World) -> None:
     assert world.act(world.add_signal()).reasons == ("negative_expectancy",)
 
 
-def test_an_old_record_of_wicks_is_computed_again_from_candles(world: World) -> None:
-    """Wicks of 8 % in the candles, 6 % in a record that is two days old."""
+def plan_with_wicks(world: World, **record: Any) -> list[float | None]:
+    """The risk of the one plan, per cent, where hourly candles have wicks of 8 % down."""
     world.add_coin()
-    world.add_pattern(updated_at=world.clock.now() - timedelta(days=2))
-    world.add_candles(low=92.0)
+    world.add_pattern(**record)
     world.add_maps()
     world.set_price(100)
     world.agents.reconciler.run()
     world.act(world.add_signal())
-    assert [plan.risk_pct for plan in world.plans] == [pytest.approx(8.0, abs=0.01)]
+    return [plan.risk_pct for plan in world.plans]
+
+
+def test_the_wicks_of_the_traded_range_make_the_stop(world: World) -> None:
+    """7 % on the 7d range, which is traded; the 30d record was written later and says 9 %."""
+    world.add_candles(low=92.0)
+    later = world.clock.now() + timedelta(seconds=1)
+    world.add_pattern(timeframe="30d", max_wick_down_pct=9.0, updated_at=later)
+    assert plan_with_wicks(world, max_wick_down_pct=7.0) == [pytest.approx(7.0, abs=0.01)]
+
+
+@pytest.mark.parametrize("interval", ["60", "1"])
+def test_a_side_that_the_record_does_not_tell_comes_from_the_candles(world: World, interval: str) -> None:
+    """Only the other side was ever run against: the hours of the last week, of hourly or of minute bars."""
+    world.add_candles(low=92.0, interval=interval)
+    risk = plan_with_wicks(world, max_wick_up_pct=6.0, max_wick_down_pct=None)
+    assert risk == [pytest.approx(8.0, abs=0.01)]
+
+
+def test_each_side_has_its_own_wicks(world: World) -> None:
+    """The record tells only how far price falls; that says nothing of how far it runs up."""
+    world.add_candles(low=92.0)
+    risk = plan_with_wicks(world, max_wick_up_pct=None, max_wick_down_pct=7.0)
+    assert risk == [pytest.approx(7.0, abs=0.01)]
 
 
 def test_the_room_that_other_positions_leave_bounds_the_size(world: World) -> None:
@@ -186,7 +208,7 @@ def test_why_tells_everything_that_speaks_against_a_coin(world: World) -> None:
     world.act(world.add_signal())
     report = world.agents.why.explain("COAIUSDT")
 
-    assert {each.code for each in report.refusals} == {"not_ranked", "kill_switch", "stale_maps"}
+    assert {each.code for each in report.refusals} == {"not_ranked", "kill_switch", "stale_inputs"}
     assert [signal.status for signal in report.signals] == ["refused"]
     assert not report.would_trade
     assert world.exchange.accepted == {}

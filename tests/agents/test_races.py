@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.agents.world import SYMBOL, World, execution_row
 
 
@@ -80,3 +82,29 @@ def test_a_kill_switch_thrown_while_workers_enter_leaves_no_open_entry(world: Wo
     together(lambda: world.act(signal_id), throw)
     world.agents.reconciler.run()
     assert all(not each.is_open for each in world.exchange.orders.values())
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [({"max_open_positions": 1}, "too_many_positions"), ({"max_exposure_pct": 20.0}, "exposure")],
+)
+def test_two_coins_planned_at_once_do_not_both_take_the_last_place(
+    world: World, limit: dict[str, float], code: str
+) -> None:
+    """Both workers found room when they asked the guards: one plan of 16 % each, 20 % or one at most."""
+    world.restart(world.settings.model_copy(update=limit))
+    first = world.ready()
+    world.add_coin("EVAAUSDT")
+    world.add_maps("EVAAUSDT")
+    world.add_pattern("EVAAUSDT")
+    world.set_price(100, "EVAAUSDT")
+    second = world.add_signal("EVAAUSDT")
+
+    def meanwhile() -> None:
+        world.exchange.hooks.clear()
+        assert world.act(second).outcome == "sent"
+
+    # The fees are asked for after the guards and before the plan.
+    world.exchange.hooks["fee_rates"] = meanwhile
+    assert world.act(first).reasons == (code,)
+    assert [order.symbol for order in world.orders] == ["EVAAUSDT"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -52,6 +54,47 @@ def test_an_exchange_that_cannot_be_asked_does_not_open_the_gate(world: World) -
     with pytest.raises(BybitUnavailable):
         world.agents.reconciler.run()
     assert world.agents.reconciler.run().passed
+
+
+def test_an_exchange_that_is_silent_for_long_is_told_of_while_something_is_held(world: World) -> None:
+    """Stops are on the exchange, but nobody moves them: the owner hears of it once an hour."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.exchange.fail("server_time_ms", BybitUnavailable("down"), times=3)
+    for wait_s in (60, world.settings.reconcile_max_age_s, 60):
+        world.clock.advance(wait_s)
+        with pytest.raises(BybitUnavailable):
+            world.agents.reconciler.run()
+    [told] = world.told("alert")
+    assert "since" in told
+    assert "1 open trade" in told
+
+
+def test_an_alert_outlives_a_channel_that_is_away_for_an_hour(world: World) -> None:
+    """A message about a signal is stale by then; that a position has no stop is not."""
+    world.ready()
+    world.exchange.skew_ms = 1_500
+    world.agents.reconciler.run()
+    alerts = [message for message in world.messages if message.kind == "alert"]
+    assert alerts
+    assert all(message.expires_at >= world.clock.now() + timedelta(hours=1) for message in alerts)
+
+
+def test_what_was_filled_while_we_were_away_is_asked_for_although_newer_fills_came_first(
+    world: World,
+) -> None:
+    """The stream is up again before the poll: its fills must not hide the funding of the hours before."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.agents.order_keeper.poll()
+    world.clock.advance(3_600)
+    world.exchange.charge_funding(SYMBOL, Decimal(3))
+    world.clock.advance(7_200)
+    newest = world.exchange.charge_funding(SYMBOL, Decimal(2))
+    world.agents.order_keeper.apply_executions([newest], "stream")
+
+    world.agents.order_keeper.poll()
+    assert sum(fill.fee_usd for fill in world.fills if fill.exec_type == "Funding") == Decimal(5)
 
 
 def test_two_sides_that_agree_are_left_alone(world: World) -> None:
@@ -275,3 +318,50 @@ def test_an_order_of_a_person_is_not_spoken_of(world: World) -> None:
         OrderRequest(SYMBOL, Side.BUY, Decimal(1), "my-own-order", price=Decimal(90), stop_loss=Decimal(80))
     )
     assert world.agents.reconciler.run().differences == ()
+
+
+def test_an_order_that_turns_a_position_round_ends_its_trade(world: World) -> None:
+    """A person sells 20 where 16.1 are held: 16.1 of the fill, and its fee, close our trade at 105;
+    16.1 * 5 = 80.50 less the entry's fee of 0.322 (maker) and 16.1/20 of the 1.155 of the fill."""
+    world.act(world.ready())
+    world.deliver_stream()
+    world.clock.advance(60)
+    world.exchange.close_by_hand(SYMBOL, Decimal(105))
+    closing = replace(world.exchange.fills[-1], qty=Decimal(20), fee_usd=20 * 105 * Decimal("0.00055"))
+    world.agents.order_keeper.apply_executions([closing], "stream")
+
+    [trade] = world.trades
+    assert (trade.status, trade.open_qty, trade.exit_reason) == ("closed", 0, "manual")
+    expected = Decimal("80.5") - Decimal("0.322") - Decimal("1.155") * Decimal("16.1") / 20
+    assert round(trade.pnl_usd or 0, 6) == round(expected, 6)
+
+
+def test_an_adopted_position_begins_when_it_is_adopted(world: World) -> None:
+    """Bybit dates a position by the first one the coin ever had: its results since then, and fills of
+    this one that come late, are not the trade's."""
+    world.restart(world.settings.model_copy(update={"adopt_unknown_positions": True}))
+    world.add_coin()
+    world.exchange.open_by_hand(SYMBOL, Side.BUY, Decimal(3), Decimal(100), Decimal(90))
+    world.exchange.held[SYMBOL].created_at = world.clock.now() - timedelta(days=90)
+    world.clock.advance(5)
+    world.agents.reconciler.run()
+    [trade] = world.trades
+    assert trade.entry_time == world.clock.now()
+
+    late = replace(
+        world.exchange.charge_funding(SYMBOL, Decimal(0)),
+        exec_type="Trade",
+        executed_at=world.clock.now() - timedelta(seconds=5),
+    )
+    world.agents.order_keeper.apply_executions([late], "poll")
+    assert [trade.open_qty for trade in world.trades] == [Decimal(3)]
+
+
+def test_the_stop_of_a_position_on_the_other_side_is_not_followed(world: World) -> None:
+    """Somebody turned the position round; a stop above the price is no stop of our LONG."""
+    world.act(world.ready())
+    world.deliver_stream()
+    held = world.exchange.held[SYMBOL]
+    held.side, held.stop_loss = Side.SELL, Decimal(106)
+    world.agents.reconciler.run()
+    assert [trade.stop_loss for trade in world.trades] == [Decimal(94)]

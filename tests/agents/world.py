@@ -201,16 +201,15 @@ class World:
                 )
             )
 
-    def add_threshold(self, least_usd: float) -> None:
+    def add_threshold(self, least_usd: float, **changes: Any) -> None:
+        values: dict[str, Any] = {
+            "symbol": SYMBOL,
+            "min_cluster_threshold": least_usd,
+            "avg_cluster_size": least_usd * 10,
+            "last_updated": self.clock.now(),
+        }
         with self.db.begin() as work:
-            work.session.add(
-                CoinThreshold(
-                    symbol=SYMBOL,
-                    min_cluster_threshold=least_usd,
-                    avg_cluster_size=least_usd * 10,
-                    last_updated=self.clock.now(),
-                )
-            )
+            work.session.add(CoinThreshold(**(values | changes)))
 
     def add_ranking(self, direction: str) -> None:
         with self.db.begin() as work:
@@ -220,14 +219,14 @@ class World:
                 )
             )
 
-    def add_candles(self, low: float) -> None:
-        """Fifty hours of candles whose lows run down to `low`."""
+    def add_candles(self, low: float, interval: str = "60") -> None:
+        """Fifty hours of candles whose lows run down to `low`, one an hour."""
         with self.db.begin() as work:
             for hour in range(50):
                 work.session.add(
                     Candle(
                         symbol=SYMBOL,
-                        interval="60",
+                        interval=interval,
                         start_at=self.clock.now() - timedelta(hours=hour + 1),
                         open=100.0,
                         high=100.5,

@@ -47,6 +47,12 @@ def test_a_row_with_anything_in_a_field_is_a_value_or_a_bad_row(
         rows.read_row(parse, row)
 
 
+def test_a_number_beyond_all_measure_is_a_bad_row() -> None:
+    """It is finite, and multiplying it by a hundred overflows."""
+    with pytest.raises(rows.BadRow, match="fundingRate"):
+        rows.read_row(rows.ticker, {"symbol": "AIAUSDT", "lastPrice": "1", "fundingRate": "1e999999999"})
+
+
 @given(anything)
 def test_anything_in_place_of_a_row_is_a_bad_row(row: Any) -> None:
     for parse, _ in GOOD[:3]:

@@ -11,7 +11,7 @@ import pytest
 from tests.channels.outbox_rows import both_channels, change, no_channel, row, rows, tell
 from whalestack.agents.broadcaster import Broadcaster
 from whalestack.agents.channels import LogChannel, open_channels
-from whalestack.clients.channel import Receipt
+from whalestack.clients.channel import Leaving, Receipt, nobody_asks
 from whalestack.clients.telegram.client import TelegramClient
 from whalestack.clients.x.client import XClient
 from whalestack.clock import ManualClock
@@ -32,7 +32,8 @@ class FakeChannel:
         self.on_send = threading.Event()
         self.go_on: threading.Event | None = None
 
-    def send(self, text: str, image: bytes | None) -> Receipt:
+    def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
+        leaving()
         self.on_send.set()
         if self.go_on is not None:
             assert self.go_on.wait(10)
@@ -242,6 +243,31 @@ def test_a_message_whose_worker_died_is_unknown_and_an_alert_is_sent_again(stage
     assert ["unknown", "due", "sending"] == [
         stage.status(outbox_id) for outbox_id in (entry_id, alert_id, fresh_id)
     ]
+
+
+def test_a_message_whose_worker_died_before_it_left_is_sent_after_all(stage: Stage) -> None:
+    """The row says that nothing can have left, so a second send is no second message."""
+    telegram_id, _ = stage.tell()
+    change(stage.db, telegram_id, status="claimed", claimed_at=LONG_AGO, attempts=1)
+    assert (0, 1) == (stage.broadcaster.sweep().unknown, len(stage.tell("entry:2")) - 1)
+    assert "due" == stage.status(telegram_id)
+    stage.clock.advance(60)
+    assert ("sent", 1) == (stage.deliver(telegram_id), len(stage.telegram.sent))
+
+
+def test_a_worker_that_was_held_up_finds_its_claim_gone_and_sends_nothing(stage: Stage) -> None:
+    """A sweep gave the claim back and somebody else has it: the late one stops before anything leaves."""
+    telegram_id, _ = stage.tell()
+
+    class HeldUp(FakeChannel):
+        def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
+            change(stage.db, telegram_id, status="claimed", attempts=2)
+            return super().send(text, image, leaving)
+
+    stage.telegram = HeldUp()
+    late = stage.with_settings()
+    assert "nothing_to_do" == late.deliver(telegram_id).outcome
+    assert ([], "claimed") == (stage.telegram.sent, stage.status(telegram_id))
 
 
 def test_a_slow_send_that_was_given_up_still_counts_as_sent(stage: Stage) -> None:

@@ -79,9 +79,13 @@ def test_a_half_configured_channel_is_not_used(settings: Settings) -> None:
 def test_a_job_expires_with_its_message(
     db: Database, settings: Settings, clock: ManualClock, dispatcher: RecordingDispatcher
 ) -> None:
-    (outbox_id,) = tell(db, both_channels(settings, broadcast_max_age_s=60), clock, kind="alert")
-    assert [Job("broadcast.deliver", {"outbox_id": outbox_id}, expires_s=60)] == dispatcher.jobs
-    assert clock.now() + timedelta(seconds=60) == rows(db)[0].expires_at
+    """An alert's message outlives its job: the sweep enqueues it again for a day."""
+    for kind in ("refusal", "alert"):
+        only_telegram = both_channels(settings, broadcast_max_age_s=60, x_access_token="")
+        (outbox_id,) = tell(db, only_telegram, clock, key=kind, kind=kind)
+        assert Job("broadcast.deliver", {"outbox_id": outbox_id}, expires_s=60) == dispatcher.jobs[-1]
+    ages = {row.kind: row.expires_at - clock.now() for row in rows(db)}
+    assert ages == {"refusal": timedelta(seconds=60), "alert": timedelta(days=1)}
 
 
 def test_senders_can_ask_what_was_told_lately(db: Database, settings: Settings, clock: ManualClock) -> None:

@@ -143,6 +143,24 @@ def test_no_usable_answer_is_an_unknown_outcome(
     assert (0 if fault is Fault.HANG_BEFORE else 1) == len(channels.telegram.messages)
 
 
+def test_it_says_when_a_message_leaves_and_nothing_leaves_without_that(
+    channels: Channels, telegram: TelegramClient, png: bytes
+) -> None:
+    """What is told has not been taken yet; who raises then keeps it from being sent."""
+    seen: list[int] = []
+    telegram.send("one", None, lambda: seen.append(len(channels.telegram.messages)))
+    telegram.send("two", png, lambda: seen.append(len(channels.telegram.messages)))
+    assert [0, 1] == seen
+
+    def forbid() -> None:
+        raise KeyError("not now")
+
+    with pytest.raises(KeyError):
+        telegram.send("three", None, forbid)
+    telegram.send("four", None)
+    assert ["one", "two", "four"] == [message.text for message in channels.telegram.messages]
+
+
 def test_a_server_that_is_not_there_may_be_tried_again() -> None:
     client = TelegramClient(token=TOKEN, chat_id=CHAT, base_url="http://127.0.0.1:9", timeout_s=1)
     with pytest.raises(TryAgain) as raised:

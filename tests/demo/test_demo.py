@@ -67,9 +67,14 @@ def test_the_recorded_market_goes_through_every_stage_without_harm(run_dir: Path
     assert demo.returncode == 0
 
 
-def test_ctrl_c_ends_everything_and_still_counts(run_dir: Path) -> None:
-    demo = start(run_dir, "--market", "synthetic")
+def test_a_second_demo_is_refused_and_ctrl_c_ends_the_first_and_still_counts(run_dir: Path) -> None:
+    """Two in one folder would share a database."""
+    demo = start(run_dir, "--market", "synthetic", "--json")
     wait_for(run_dir, "worker-trade.log", "ready")
+    second = start(run_dir, "--market", "synthetic")
+    _, err = second.communicate(timeout=90)
+    assert (second.returncode, len(err.strip().splitlines())) == (2, 1)
+    assert demo.poll() is None
     demo.send_signal(signal.SIGINT)
     out, err = demo.communicate(timeout=60)
     report = json.loads(out.splitlines()[-1])
@@ -100,16 +105,3 @@ def test_a_market_that_is_none_is_refused_in_one_sentence(run_dir: Path, market:
     assert (out, demo.returncode) == ("", 2)
     assert says in err
     assert len(err.strip().splitlines()) == 1
-
-
-def test_a_second_demo_in_the_same_folder_is_refused(run_dir: Path) -> None:
-    """Two would share a database; the first goes on unharmed."""
-    first = start(run_dir, "--market", "synthetic")
-    wait_for(run_dir, "simulator.log", "simulator_ready")
-    second = start(run_dir, "--market", "synthetic")
-    _, err = second.communicate(timeout=90)
-    assert second.returncode == 2
-    assert len(err.strip().splitlines()) == 1
-    assert first.poll() is None
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)

@@ -52,6 +52,13 @@ def test_a_message_expires_before_its_successor_but_one(settings: Settings) -> N
         assert 0 < beat_schedule(settings)[entry.task]["options"]["expires"] <= entry.every_s
 
 
+def test_in_a_fast_market_what_repairs_still_waits_for_its_turn(settings: Settings) -> None:
+    """A queue that is seconds long after a worker's death must not starve the poll."""
+    fast = beat_schedule(settings.model_copy(update={"clock_speed": 60.0}))
+    assert fast["trade.poll"]["options"]["expires"] == 5.0
+    assert fast["scan.movers"]["options"]["expires"] == 1.0
+
+
 def test_no_task_can_outlive_the_visibility_timeout(settings: Settings) -> None:
     """A message that comes back while its task still runs is run twice at once."""
     assert max(queue.time_limit_s for queue in queues(settings)) * 2 < VISIBILITY_TIMEOUT_S

@@ -87,7 +87,7 @@ def account_figures(
     return AccountFigures(
         equity_usd=wallet.equity_usd,
         available_usd=wallet.available_usd,
-        exposure_by_symbol=_exposure(session, positions),
+        exposure_by_symbol=exposure_by_symbol(session, positions),
         day_loss_pct=day_loss_pct(wallet, ended, now),
         drawdown_pct=drawdown_pct(wallet, ended),
         stop_streak=streak,
@@ -121,7 +121,8 @@ def drawdown_pct(wallet: Wallet, ended: Iterable[EndedTrade]) -> float:
     return float(max(highest - wallet.equity_usd, _ZERO) / highest * 100) if highest > 0 else 0.0
 
 
-def _exposure(session: Session, positions: Sequence[Position]) -> dict[str, Decimal]:
+def exposure_by_symbol(session: Session, positions: Sequence[Position]) -> dict[str, Decimal]:
+    """What is held or may fill at any moment, USD, from the database and from these positions."""
     held: dict[str, Decimal] = {}
     for plan in store.active_plans(session):
         held[plan.symbol] = (plan.qty or _ZERO) * (plan.expected_entry_price or _ZERO)

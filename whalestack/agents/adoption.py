@@ -25,9 +25,10 @@ def adopt_position(
 ) -> Trade:
     """A position that somebody opened beside us becomes a trade of the agent `manual`.
 
-    The caller holds the book lock and has seen that the symbol has no open trade.
+    The caller holds the book lock and has seen that the symbol has no open trade. It begins now:
+    Bybit's time of a position is that of the first one the coin ever had, and fills from before
+    are in the size already.
     """
-    opened_at = position.created_at or now
     trade = Trade(
         agent_name=MANUAL,
         symbol=position.symbol,
@@ -38,7 +39,7 @@ def adopt_position(
         stop_loss=position.stop_loss,
         initial_stop_loss=position.stop_loss,
         take_profit=position.take_profit,
-        entry_time=opened_at,
+        entry_time=now,
         status="open",
         notes="found on the exchange and adopted",
         leverage=position.leverage,

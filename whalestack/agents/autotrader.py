@@ -16,14 +16,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import structlog
 from sqlalchemy.exc import IntegrityError
 
 from whalestack.agents import plan_rows
+from whalestack.agents.account import AccountFigures
 from whalestack.agents.desk import Desk
 from whalestack.agents.guards import all_refusals
+from whalestack.agents.last_look import crowding
 from whalestack.agents.order_sender import OrderSender
 from whalestack.agents.patience import Patience
 from whalestack.agents.plans import PlannedTrade, make_plan
@@ -129,13 +130,13 @@ class Autotrader:
         planned = make_plan(inputs, self._settings)
         if isinstance(planned, Refusal):
             return self._refuse(signal, plan, [planned])
-        return self._enter(signal, plan, planned, state.account.equity_usd, dict(freshness.ages_s))
+        return self._enter(signal, plan, planned, state.account, dict(freshness.ages_s))
 
     def _is_too_old(self, signal: Signal) -> bool:
         return self._clock.now() - signal.triggered_at > self._patience.send_within
 
     def _refetch(self, signal: Signal, plan: TradePlan, stale: Sequence[str]) -> ActReport:
-        """Ask for fresh maps; the refetch enqueues this signal again when it is done."""
+        """Ask for fresh inputs; the refetch enqueues this signal again when it is done."""
         with self._db.begin() as work:
             row = store.locked_plan(work.session, plan.id)
             asked = int(row.inputs.get("refetches", 0))
@@ -152,7 +153,7 @@ class Autotrader:
                     )
                 )
                 return ActReport(signal.id, "refetching", tuple(stale))
-        refusal = Refusal("stale_maps", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
+        refusal = Refusal("stale_inputs", f"{', '.join(stale)} stayed old after {MAX_REFETCHES} fetches")
         return self._refuse(signal, plan, [refusal])
 
     def _is_under_way(self, plan: TradePlan, asked: int) -> bool:
@@ -176,23 +177,27 @@ class Autotrader:
         signal: Signal,
         plan: TradePlan,
         planned: PlannedTrade,
-        equity_usd: Decimal,
+        account: AccountFigures,
         ages_s: dict[str, float],
     ) -> ActReport:
         """Commit the plan with its intents, then send them."""
         try:
             with self._db.begin() as work:
+                no_room = crowding(work.session, account, planned.size.notional_usd, self._settings)
                 store.lock_book(work.session, signal.symbol)
                 row = store.locked_plan(work.session, plan.id)
                 if row.status != "checking":
                     return ActReport(signal.id, "done")
-                row.equity_usd, row.inputs = equity_usd, {**row.inputs, **ages_s}
-                plan_rows.write_entering(
-                    work.session, signal, row, planned, settings=self._settings, now=self._clock.now()
-                )
+                row.equity_usd, row.inputs = account.equity_usd, {**row.inputs, **ages_s}
+                if no_room is None:
+                    plan_rows.write_entering(
+                        work.session, signal, row, planned, settings=self._settings, now=self._clock.now()
+                    )
         except IntegrityError:
             # uq_trade_plans_active_symbol: another plan took the symbol between our look and now.
             return self._refuse(signal, plan, [self._taken(signal.symbol)])
+        if no_room is not None:
+            return self._refuse(signal, plan, [no_room])
         return self._send(signal.id, plan.id)
 
     def _taken(self, symbol: str) -> Refusal:

@@ -1,10 +1,17 @@
 """Delivery of the outbox: each message to its channel, once.
 
 The row is claimed and the claim committed before anything is sent, so a task that is
-delivered twice finds it taken. Neither Telegram nor X can be asked whether a message
-arrived, so a send whose outcome is unknown is a choice: by default it is not repeated,
-and the row says so; the kinds of `BROADCAST_REPEAT_KINDS` are sent again, because for
-those one too many is better than none.
+delivered twice finds it taken:
+
+    due        nobody has it
+    claimed    one worker has it, and nothing can have left: if that worker dies it is due again
+    sending    committed right before the request's body leaves: if the worker dies now, the
+               outcome is unknown
+    sent       the answer is there
+
+Neither Telegram nor X can be asked whether a message arrived, so a send whose outcome is
+unknown is a choice: by default it is not repeated, and the row says so; the kinds of
+`BROADCAST_REPEAT_KINDS` are sent again, because for those one too many is better than none.
 """
 
 from __future__ import annotations
@@ -69,6 +76,10 @@ class _Claimed:
     attempts: int
 
 
+class _ClaimLost(WhalestackError):
+    """A sweep took the claim for a dead worker's while this one was held up; nothing has left."""
+
+
 class Broadcaster:
     """Delivers the outbox.
 
@@ -97,7 +108,11 @@ class Broadcaster:
         if isinstance(claimed, DeliveryReport):
             return claimed
         try:
-            receipt = self._channel(claimed.channel).send(claimed.text, claimed.image)
+            receipt = self._channel(claimed.channel).send(
+                claimed.text, claimed.image, lambda: self._note_leaving(claimed)
+            )
+        except _ClaimLost as lost:
+            return DeliveryReport(outbox_id, "nothing_to_do", str(lost))
         except WhalestackError as error:
             return self._settle_error(claimed, error)
         return self._settle_sent(claimed, receipt)
@@ -131,10 +146,26 @@ class Broadcaster:
             refused = self._apply(row, verdict)
             if refused is not None:
                 return refused
-            row.status = "sending"
+            row.status = "claimed"
             row.claimed_at = func.clock_timestamp()
             row.attempts += 1
             return _Claimed(row.id, row.channel, row.kind, row.text, row.image, row.attempts)
+
+    def _note_leaving(self, claimed: _Claimed) -> None:
+        """Commit that from here on the message may arrive: one statement, because whoever dies
+        between this and the write that follows leaves a message in doubt."""
+        noted = (
+            update(OutboxMessage)
+            .where(
+                OutboxMessage.id == claimed.outbox_id,
+                OutboxMessage.status.in_(("claimed", "sending")),
+                OutboxMessage.attempts == claimed.attempts,
+            )
+            .values(status="sending")
+        )
+        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if connection.execute(noted).rowcount != 1:
+                raise _ClaimLost("held up for so long that the claim was given back")
 
     def _apply(self, row: OutboxMessage, verdict: Verdict) -> DeliveryReport | None:
         """Write a verdict against sending into the row; None where nothing stands against it."""
@@ -187,7 +218,7 @@ class Broadcaster:
         if isinstance(error, GiveUp | StopAndTell):
             row.status = "failed"
             return "failed"
-        if self._is_repeated(claimed.kind):
+        if row.status == "claimed" or self._is_repeated(claimed.kind):
             row.status, row.due_at = "due", self._after_real(_backoff_s(claimed.attempts))
             return "later"
         row.status, row.sent_at = "unknown", self._clock.now()
@@ -203,7 +234,7 @@ class Broadcaster:
         rows = work.session.scalars(
             select(OutboxMessage)
             .where(
-                OutboxMessage.status == "sending",
+                OutboxMessage.status.in_(("claimed", "sending")),
                 OutboxMessage.claimed_at < func.clock_timestamp() - timedelta(seconds=stale_s),
             )
             .with_for_update(skip_locked=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from whalestack.agents.outbox import LOG, TELEGRAM, X, has_telegram, has_x_keys
-from whalestack.clients.channel import Channel, Receipt
+from whalestack.clients.channel import Channel, Leaving, Receipt, nobody_asks
 from whalestack.clients.telegram.client import TelegramClient
 from whalestack.clients.x.client import XClient
 from whalestack.config import Settings
@@ -18,8 +18,9 @@ log = structlog.get_logger()
 class LogChannel:
     """Where messages go when nobody is to be told: the log, so that none is lost silently."""
 
-    def send(self, text: str, image: bytes | None) -> Receipt:
+    def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
         """Write the message as one log event."""
+        leaving()
         log.info("message", text=text, image_bytes=len(image or b""))
         return Receipt(external_id="log")
 

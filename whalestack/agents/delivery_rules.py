@@ -104,7 +104,7 @@ def _window_free_at(session: Session, now: datetime, window: timedelta, limit: i
         select(posted_at)
         .where(
             OutboxMessage.channel == X,
-            OutboxMessage.status.in_(("sending", "sent", "unknown")),
+            OutboxMessage.status.in_(("claimed", "sending", "sent", "unknown")),
             posted_at > now - window,
         )
         .order_by(posted_at.desc())

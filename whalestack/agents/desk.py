@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,8 +24,11 @@ from whalestack.db import trading_inputs as inputs
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
 from whalestack.db.models import Coin, CoinLiquidationPattern, LiquidationCluster
+from whalestack.db.pattern_store import hourly_wicks
 from whalestack.math.directions import Direction, target_side
 from whalestack.math.timeframes import TIMEFRAMES
+from whalestack.math.wicks import WickStatistics
+from whalestack.scanners.coin_history import WICK_LOOKBACK, WICK_QUANTILE
 
 JUST_HIT_WITHIN = timedelta(minutes=15)
 MAPS_COUNT_FOR = timedelta(days=1)
@@ -35,7 +38,8 @@ TICK_REAL_S = 3.0
 
 @dataclass(frozen=True)
 class Freshness:
-    """How old each input of a plan is, market seconds. `stale` names what has to be fetched again."""
+    """How old each input of a plan is, market seconds. `stale` names what has to be made anew first:
+    maps, the coin's record, its thresholds."""
 
     ages_s: Mapping[str, float]
     stale: tuple[str, ...]
@@ -108,13 +112,23 @@ class Desk:
         with self._db.begin() as work:
             times = inputs.map_times(work.session, symbol, now - MAPS_COUNT_FOR)
             record = inputs.patterns(work.session, symbol)
+            threshold = inputs.threshold(work.session, symbol)
+            can_have_record = bool(record) or inputs.has_clusters(work.session, symbol)
         needed = considered_ranges(record, [each for each in TIMEFRAMES if each in times], self._settings)
         ages = {f"map_{each}": (now - times[each]).total_seconds() for each in needed}
-        stale = tuple(name for name, age in ages.items() if age > self._settings.heatmap_max_age_s)
+        stale = [name for name, age in ages.items() if age > self._settings.heatmap_max_age_s]
         ages["price"] = (now - from_ms(tick.ts_ms)).total_seconds()
         if record:
-            ages["record"] = max((now - each.updated_at).total_seconds() for each in record.values())
-        return Freshness(ages, stale if needed else ("map",))
+            # All ranges are learned at once; a row that is older belongs to a range without clusters.
+            ages["record"] = min((now - each.updated_at).total_seconds() for each in record.values())
+        elif can_have_record:
+            stale.append("record")
+        if threshold is not None:
+            ages["threshold"] = (now - threshold.last_updated).total_seconds()
+        stale += [
+            each for each in ("record", "threshold") if ages.get(each, 0.0) > self._settings.pattern_max_age_s
+        ]
+        return Freshness(ages, tuple(stale) if needed else ("map", *stale))
 
     def plan_inputs(
         self, symbol: str, ranked: Direction, coin: Coin, tick: LiveTick, account: AccountFigures
@@ -129,20 +143,20 @@ class Desk:
         with self._db.begin() as work:
             session = work.session
             record = inputs.patterns(session, symbol)
-            wick_up_pct, wick_down_pct = self._wicks(session, symbol, record, now)
+            times = inputs.map_times(session, symbol, now - MAPS_COUNT_FOR)
+            clusters = inputs.standing_clusters(session, symbol, now, times)
+            wicks = self._hourly_wicks(session, symbol, clusters, record, now)
             hit_side = target_side(ranked)
             return PlanInputs(
                 direction=ranked,
                 coin=coin,
                 tick=tick,
-                clusters=inputs.standing_clusters(
-                    session, symbol, now, inputs.map_times(session, symbol, now - MAPS_COUNT_FOR)
-                ),
+                clusters=clusters,
                 hit=self._just_hit(session, symbol, hit_side, ranked, now),
                 patterns=record,
                 threshold=inputs.threshold(session, symbol),
-                wick_up_pct=wick_up_pct,
-                wick_down_pct=wick_down_pct,
+                wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
+                wick_down_pct=wicks.wick_down_pct if wicks is not None else None,
                 account=account,
                 fees=fees,
             )
@@ -154,16 +168,21 @@ class Desk:
             return None
         return inputs.just_hit(session, symbol, side, now - JUST_HIT_WITHIN)
 
-    def _wicks(
-        self, session: Session, symbol: str, record: Mapping[str, CoinLiquidationPattern], now: datetime
-    ) -> tuple[float | None, float | None]:
-        """The coin's wicks from its record, computed again from candles when that is older than a day."""
-        newest = max(record.values(), key=lambda each: each.updated_at, default=None)
-        max_age = timedelta(seconds=self._settings.pattern_max_age_s)
-        if newest is not None and now - newest.updated_at <= max_age and newest.max_wick_up_pct is not None:
-            return newest.max_wick_up_pct, newest.max_wick_down_pct
-        wicks = inputs.wicks_from_candles(session, symbol)
-        return (None, None) if wicks is None else (wicks.wick_up_pct, wicks.wick_down_pct)
+    def _hourly_wicks(
+        self,
+        session: Session,
+        symbol: str,
+        clusters: Sequence[LiquidationCluster],
+        record: Mapping[str, CoinLiquidationPattern],
+        now: datetime,
+    ) -> WickStatistics | None:
+        """The wicks of the last week's hours; None as well where the record tells every side itself."""
+        ranges = {cluster.timeframe for cluster in clusters}
+        if all(each in record and _tells_both_sides(record[each]) for each in ranges):
+            return None
+        return hourly_wicks(
+            session, [symbol], since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
+        ).get(symbol)
 
     def _fee_rates(self, symbol: str) -> FeeRates:
         """The account's rates; Bybit allows five such questions a second, and they rarely change."""
@@ -173,3 +192,7 @@ class Desk:
             kept = (now, self._exchange.fee_rates(symbol))
             self._fees[symbol] = kept
         return kept[1]
+
+
+def _tells_both_sides(record: CoinLiquidationPattern) -> bool:
+    return record.max_wick_up_pct is not None and record.max_wick_down_pct is not None

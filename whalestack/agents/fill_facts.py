@@ -36,9 +36,9 @@ def closes(trade: Trade, fill: Fill) -> bool:
 def totals_of(trade: Trade, fills: Sequence[Fill]) -> TradeTotals:
     """A trade's totals; a stand-in steps back as soon as the real fills cover the whole trade."""
     real = trade_totals(
-        trade.side, [_fact(fill) for fill in fills if fill.exec_type not in (ADOPTED, RECONCILED)]
+        trade.side, [_fact(trade, fill) for fill in fills if fill.exec_type not in (ADOPTED, RECONCILED)]
     )
-    return real if real.is_over else trade_totals(trade.side, [_fact(fill) for fill in fills])
+    return real if real.is_over else trade_totals(trade.side, [_fact(trade, fill) for fill in fills])
 
 
 def exit_reason(session: Session, fill: Fill) -> str:
@@ -74,5 +74,9 @@ def fill_row(execution: Execution, source: str) -> dict[str, object]:
     }
 
 
-def _fact(fill: Fill) -> FillFact:
+def _fact(trade: Trade, fill: Fill) -> FillFact:
+    """A fill that turned the position round belongs to the trade only as far as it closed it."""
+    if closes(trade, fill) and 0 < fill.closed_qty < fill.qty:
+        fee_usd = fill.fee_usd * fill.closed_qty / fill.qty
+        return FillFact(fill.side, fill.price, fill.closed_qty, fee_usd, fill.exec_type)
     return FillFact(fill.side, fill.price, fill.qty, fill.fee_usd, fill.exec_type)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import structlog
@@ -25,7 +25,7 @@ from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Execution, OrderState
 from whalestack.clock import Clock, to_ms
 from whalestack.config import Settings
-from whalestack.db import trade_store
+from whalestack.db import agent_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.models import Order
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 WATCHDOG_TASK = "trailing.watchdog"
 FIRST_LOOK_BACK = timedelta(days=1)
+# The row of `switches` that says when all fills were last asked for.
+POLLED = "fills_polled"
 T = TypeVar("T")
 
 
@@ -153,7 +155,9 @@ class OrderKeeper:
         Raises:
             TryAgain: the exchange could not be asked; nothing was changed by that.
         """
+        asked_at = self._clock.now()
         changes = self.apply_executions(self._exchange.executions(since_ms=self._since_ms()), "poll")
+        self._note_poll(asked_at)
         open_orders = self._exchange.open_orders()
         seen = self._apply_states(open_orders)
         listed = {state.order_link_id for state in open_orders}
@@ -162,11 +166,21 @@ class OrderKeeper:
         return KeeperReport(orders=seen, changes=changes, asked=asked, resolved=resolved)
 
     def _since_ms(self) -> int:
-        """From when to ask for fills: well before the newest we know, for one may have been lost."""
+        """From when to ask for fills: well before the last poll that brought them all.
+
+        Not before the newest fill: after hours of absence the stream may be up before the poll,
+        and its fills would hide those that were missed.
+        """
         with self._db.begin() as work:
-            latest = trade_store.latest_fill_at(work.session)
+            polled_at = agent_store.set_since(work.session, POLLED)
         now = self._clock.now()
-        return to_ms(min(latest, now) - self._patience.overlap if latest else now - FIRST_LOOK_BACK)
+        return to_ms(min(polled_at, now) - self._patience.overlap if polled_at else now - FIRST_LOOK_BACK)
+
+    def _note_poll(self, asked_at: datetime) -> None:
+        with self._db.begin() as work:
+            agent_store.set_switch(
+                work.session, POLLED, is_on=True, reason="", set_by="order-keeper", now=asked_at
+            )
 
     def _ask_about_others(self, listed: set[str]) -> tuple[int, int]:
         """Orders that we hold for unfinished and that are not open: each is asked about by its id."""

@@ -21,6 +21,8 @@ TELEGRAM = "telegram"
 X = "x"
 LOG = "log"
 DELIVER_TASK = "broadcast.deliver"
+# What the owner has to look at is worth telling when a channel has been away for hours.
+ALERT_MAX_AGE = timedelta(days=1)
 
 
 def configured_channels(settings: Settings, kind: Kind) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ def announce(
     Returns:
         The number of rows written: 0 when this event was announced before.
     """
+    max_age = timedelta(seconds=settings.broadcast_max_age_s)
     common = {
         "event_key": event_key,
         "kind": kind,
@@ -92,7 +95,7 @@ def announce(
         "image": image,
         "due_at": now,
         "created_at": now,
-        "expires_at": now + timedelta(seconds=settings.broadcast_max_age_s),
+        "expires_at": now + (max(max_age, ALERT_MAX_AGE) if kind == "alert" else max_age),
     }
     rows = [
         {**common, "channel": channel, "text": text.x if channel == X else text.telegram}

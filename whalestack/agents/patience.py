@@ -39,7 +39,7 @@ class Patience:
         leave_alone: a signal or intent younger than this is still being worked on; a sweep waits.
         refetch_takes: so long a refetch that was asked for is waited for before it is asked for again.
         reconciled_within: trading stops when the last reconciliation is older than this.
-        overlap: how far back a poll asks for fills before the newest one it knows.
+        overlap: how far back a poll asks for fills before the poll that came last.
     """
 
     in_flight: timedelta

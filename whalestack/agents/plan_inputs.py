@@ -24,7 +24,8 @@ class PlanInputs:
         hit: for REVERSAL: the cluster in the ranked direction that was just hit.
         patterns: the coin's record by range.
         threshold: what is large for the coin.
-        wick_up_pct, wick_down_pct: how far wicks run, fresh; None without a record.
+        wick_up_pct, wick_down_pct: how far the coin's hourly wicks run, for a side that its record
+            does not tell; None where nobody knows.
         account: of the moment.
         fees: the account's rates for the coin.
     """
@@ -40,3 +41,13 @@ class PlanInputs:
     wick_down_pct: float | None
     account: AccountFigures
     fees: FeeRates
+
+    def adverse_wick_pct(self, direction: Direction, timeframe: str) -> float | None:
+        """How far wicks run against a trade of this direction, per cent; of the traded range's own record
+        where that tells it, else of the hourly candles; None where neither does."""
+        record = self.patterns.get(timeframe)
+        if direction == "LONG":
+            own = record.max_wick_down_pct if record is not None else None
+            return own if own is not None else self.wick_down_pct
+        own = record.max_wick_up_pct if record is not None else None
+        return own if own is not None else self.wick_up_pct

@@ -63,7 +63,7 @@ def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
     entry = _entry(inputs, direction, target, settings)
     if isinstance(entry, Refusal):
         return entry
-    wick_pct = inputs.wick_down_pct if direction == "LONG" else inputs.wick_up_pct
+    wick_pct = inputs.adverse_wick_pct(direction, target.timeframe)
     sized = size_entry(inputs, entry, wick_pct, settings)
     if isinstance(sized, Refusal):
         return sized

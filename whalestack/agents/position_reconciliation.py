@@ -181,6 +181,8 @@ class PositionReconciliation:
         """
         if position is None or trade is None or position.stop_loss in (None, trade.stop_loss):
             return
+        if direction_of(position.side) != trade.side:
+            return
         with store.action_lock(self._db.engine, trade.symbol) as alone, self._db.begin() as work:
             store.lock_book(work.session, trade.symbol)
             row = trade_store.locked_trade(work.session, trade.id)

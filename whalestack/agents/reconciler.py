@@ -8,27 +8,33 @@ or reported, as the owner has set, and what the exchange does not know is closed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 
 import structlog
 
 from whalestack.agents.alerts import alert
 from whalestack.agents.clock_skew import measure_skew
+from whalestack.agents.key_safety import key_obstacle
 from whalestack.agents.kill_enforcer import KillEnforcer
 from whalestack.agents.kill_switch import KillSwitch
 from whalestack.agents.order_keeper import OrderKeeper
 from whalestack.agents.order_reconciliation import OrderReconciliation
+from whalestack.agents.patience import Patience
 from whalestack.agents.position_reconciliation import PositionReconciliation
-from whalestack.agents.trading_gate import open_gate, shut_gate
+from whalestack.agents.trading_gate import open_gate, read_gate, shut_gate
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock
 from whalestack.config import Settings
-from whalestack.db import agent_store
+from whalestack.db import agent_store, trade_store
 from whalestack.db.engine import Database
+from whalestack.errors import TryAgain
 
 log = structlog.get_logger(__name__)
 
 AGENT_NAME = "reconciler"
+# What a key may do is changed by its owner, now and then.
+KEY_IS_TRUSTED_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class Reconciler:
         self._orders = orders
         self._positions = positions
         self._wall_ms = wall_ms
+        self._patience = Patience.from_settings(settings, clock)
+        self._key_was_safe_at: datetime | None = None
 
     def require(self, reason: str) -> None:
         """Stop trading until the next comparison has passed: called when the system starts."""
@@ -97,11 +105,19 @@ class Reconciler:
             TryAgain: the exchange could not be asked. The gate shuts by itself when its last
                 opening grows old.
         """
+        try:
+            return self._run()
+        except TryAgain as error:
+            self._tell_silence(error)
+            raise
+
+    def _run(self) -> ReconcileReport:
         self._kill_switch.mirror()
         self._kill_enforcer.run()
         skew = measure_skew(self._exchange, self._wall_ms)
         if skew.is_beyond(self._settings.clock_skew_limit_ms):
-            return self._stop(f"our clock is {skew.skew_ms:.0f} ms off Bybit's", skew.skew_ms)
+            reason = f"our clock is {skew.skew_ms:.0f} ms off Bybit's"
+            return self._stop("clock", reason, ReconcileReport(passed=False, skew_ms=skew.skew_ms))
         # Positions are read before fills: a position's fills are then surely among them.
         held = self._exchange.positions()
         kept = self._keeper.poll()
@@ -118,8 +134,20 @@ class Reconciler:
             closed=positions.closed,
             differences=order_findings + positions.differences,
         )
+        # Last, because what is held is looked after whatever the key may do.
+        obstacle = self._key_obstacle()
+        if obstacle is not None:
+            return self._stop("key", obstacle, report)
         self._pass(report)
         return report
+
+    def _key_obstacle(self) -> str | None:
+        now = self._clock.now()
+        if self._key_was_safe_at is not None and now - self._key_was_safe_at < KEY_IS_TRUSTED_FOR:
+            return None
+        obstacle = key_obstacle(self._exchange, self._settings)
+        self._key_was_safe_at = now if obstacle is None else None
+        return obstacle
 
     def _pass(self, report: ReconcileReport) -> None:
         now = self._clock.now()
@@ -131,7 +159,7 @@ class Reconciler:
                     work.session, agent_name=AGENT_NAME, action="reconciled", details=asdict(report), now=now
                 )
 
-    def _stop(self, reason: str, skew_ms: float) -> ReconcileReport:
+    def _stop(self, kind: str, reason: str, report: ReconcileReport) -> ReconcileReport:
         now = self._clock.now()
         log.error("trading_stopped", reason=reason)
         with self._db.begin() as work:
@@ -141,7 +169,26 @@ class Reconciler:
                 settings=self._settings,
                 now=now,
                 agent_name=AGENT_NAME,
-                key=f"gate-shut:{now:%Y%m%d%H}",
+                key=f"gate-shut:{kind}:{now:%Y%m%d%H}",
                 what=f"Trading is stopped: {reason}.",
             )
-        return ReconcileReport(passed=False, skew_ms=skew_ms, differences=(reason,))
+        return replace(report, passed=False, differences=(*report.differences, reason))
+
+    def _tell_silence(self, error: TryAgain) -> None:
+        """Both sides have not been compared for long while something is held: told once an hour."""
+        now = self._clock.now()
+        with self._db.begin() as work:
+            passed_at = read_gate(work.session).passed_at
+            trades = trade_store.open_trades(work.session)
+            if passed_at is None or not trades or now - passed_at <= self._patience.reconciled_within:
+                return
+            noun = "trade" if len(trades) == 1 else "trades"
+            alert(
+                work,
+                settings=self._settings,
+                now=now,
+                agent_name=AGENT_NAME,
+                key=f"silence:{now:%Y%m%d%H}",
+                what=f"Bybit and the database could not be compared since {passed_at:%H:%M} UTC ({error}). "
+                f"{len(trades)} open {noun}: their stops stand on the exchange and are not moved.",
+            )

@@ -109,8 +109,8 @@ class Why:
             return refusals, {}
         freshness = self._desk.freshness(symbol, state.tick)
         if freshness.stale:
-            text = f"older than {self._settings.heatmap_max_age_s} s or absent: {', '.join(freshness.stale)}"
-            refusals.append(Refusal("stale_maps", text))
+            text = f"too old or absent, made anew before a trade: {', '.join(freshness.stale)}"
+            refusals.append(Refusal("stale_inputs", text))
         if ranked in ("LONG", "SHORT"):
             planned = make_plan(
                 self._desk.plan_inputs(symbol, as_direction(ranked), state.coin, state.tick, state.account),

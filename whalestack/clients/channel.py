@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+Leaving = Callable[[], None]
+
+
+def nobody_asks() -> None:
+    """For callers who need not know when a message leaves."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +29,14 @@ class Receipt:
 class Channel(Protocol):
     """One way to reach people."""
 
-    def send(self, text: str, image: bytes | None) -> Receipt:
+    def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
         """Send one message, once; blocks for at most a few timeouts.
 
         Args:
             text: in the channel's own format.
             image: PNG or JPEG shown with it, None for text alone.
+            leaving: called at the last moment at which nothing can have reached the other side;
+                if it raises, nothing is sent and its error comes back as it is.
 
         Raises:
             whalestack.errors.TryAgain: nothing was sent. With `retry_after_s` the channel

@@ -25,6 +25,11 @@ def locked_switch(session: Session, name: str, now: datetime) -> Switch:
     ).one()
 
 
+def set_since(session: Session, name: str) -> datetime | None:
+    """When a switch was last set, None where it never was."""
+    return session.scalar(select(Switch.set_at).where(Switch.name == name))
+
+
 def set_switch(session: Session, name: str, *, is_on: bool, reason: str, set_by: str, now: datetime) -> None:
     """Put a switch into a position, with who and why."""
     values = {"is_on": is_on, "reason": reason, "set_by": set_by, "set_at": now}

@@ -126,8 +126,8 @@ _DUE = text(
     where coins.skipped_reason is null
         and exists (select 1 from liquidation_clusters as cluster where cluster.symbol = coins.symbol)
     group by coins.symbol
-    having min(pattern.updated_at) is null or min(pattern.updated_at) < :before
-    order by min(pattern.updated_at) nulls first, coins.symbol
+    having max(pattern.updated_at) is null or max(pattern.updated_at) < :before
+    order by max(pattern.updated_at) nulls first, coins.symbol
     limit :most
     """
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db import timescale
 from whalestack.db.engine import Database
+from whalestack.db.row_retention import RowRetention
 from whalestack.db.timescale import TIME_TABLES, TimeTable
 
 DELETE_BATCH_ROWS = 20_000  # a transaction of well under a second, so that nobody waits on it
@@ -43,7 +44,7 @@ class RetentionReport:
     """What one run did.
 
     Args:
-        means: policies set, chunks dropped, or rows deleted.
+        means: policies set, chunks dropped, or rows deleted; of the tables that only grow.
         removed: chunks or rows removed, by table; tables with none are left out.
         policies: days of each policy that was changed to what the settings say.
         run_here: policies that the server fails to run by itself and that were run here.
@@ -86,6 +87,7 @@ class Retention:
         self._db = db
         self._keep_days = keep_days(settings)
         self._clock = clock
+        self._rows = RowRetention(db, settings, clock)
         self._is_real_time = (
             settings.clock_speed == 1.0
             and settings.clock_real_origin_ms == 0
@@ -93,7 +95,15 @@ class Retention:
         )
 
     def apply(self) -> RetentionReport:
-        """Remove what is too old, or see that the server will."""
+        """Remove what is too old, or see that the server will; rows of ordinary tables in any case."""
+        report, rows = self._apply_to_time_tables(), self._rows.apply()
+        return replace(
+            report,
+            removed=report.removed | rows.removed,
+            is_complete=report.is_complete and rows.is_complete,
+        )
+
+    def _apply_to_time_tables(self) -> RetentionReport:
         means = self._means()
         if means is Means.POLICIES:
             return self._align_policies()

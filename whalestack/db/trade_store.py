@@ -48,11 +48,6 @@ def stray_fills(session: Session, symbol: str, since: datetime) -> Sequence[Fill
     ).all()
 
 
-def latest_fill_at(session: Session) -> datetime | None:
-    """When the newest known fill was executed."""
-    return session.scalar(select(func.max(Fill.executed_at)))
-
-
 def open_trades(session: Session) -> Sequence[Trade]:
     """All open trades, oldest first."""
     return session.scalars(select(Trade).where(Trade.status == "open").order_by(Trade.id)).all()

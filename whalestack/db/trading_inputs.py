@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-import numpy as np
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from whalestack.db.models import (
-    Candle,
     Coin,
     CoinLiquidationPattern,
     CoinRanking,
@@ -22,10 +20,6 @@ from whalestack.db.models import (
     Trade,
 )
 from whalestack.math.timeframes import TIMEFRAMES
-from whalestack.math.wicks import WickStatistics, wick_statistics
-
-WICK_CANDLES = 1000
-
 
 # One step into the index for each range; grouping would read every map the coin ever had.
 _LATEST_MAPS = text(
@@ -111,23 +105,15 @@ def patterns(session: Session, symbol: str) -> dict[str, CoinLiquidationPattern]
     return {row.timeframe: row for row in rows}
 
 
+def has_clusters(session: Session, symbol: str) -> bool:
+    """Whether anything was ever found for the coin, so that it can have a record."""
+    found = select(LiquidationCluster.id).where(LiquidationCluster.symbol == symbol)
+    return session.scalar(found.limit(1)) is not None
+
+
 def threshold(session: Session, symbol: str) -> CoinThreshold | None:
     """What is large for the coin, None while nothing was learnt."""
     return session.get(CoinThreshold, symbol)
-
-
-def wicks_from_candles(session: Session, symbol: str, interval: str = "60") -> WickStatistics | None:
-    """The coin's wicks from its latest candles, None where there are none."""
-    rows = session.execute(
-        select(Candle.open, Candle.high, Candle.low, Candle.close)
-        .where(Candle.symbol == symbol, Candle.interval == interval)
-        .order_by(Candle.start_at.desc())
-        .limit(WICK_CANDLES)
-    ).all()
-    if not rows:
-        return None
-    opens, highs, lows, closes = np.array([tuple(row) for row in rows], dtype=np.float64).T
-    return wick_statistics(opens, highs, lows, closes)
 
 
 def coin(session: Session, symbol: str) -> Coin | None:

@@ -36,6 +36,11 @@ def lock_book(session: Session, symbol: str) -> None:
     )
 
 
+def lock_entries(session: Session) -> None:
+    """Let no other transaction enter any symbol until this one ends; taken before any book lock."""
+    session.execute(text("select pg_advisory_xact_lock(hashtextextended('ws:entries', 0))"))
+
+
 @contextmanager
 def action_lock(engine: Engine, symbol: str) -> Iterator[bool]:
     """Whether this caller is the only one that acts on the symbol's position now; it does not wait."""

@@ -60,15 +60,18 @@ def read_facts(session: Session) -> Facts:
         orders=_newest(session, select(Order).order_by(Order.created_at.desc())),
         trades=_newest(session, select(Trade).order_by(Trade.id.desc())),
         stop_moves=_newest(session, select(PositionMonitorLog).order_by(PositionMonitorLog.id.desc())),
-        messages=_newest(
-            session,
-            select(OutboxMessage).where(OutboxMessage.status == "sent").order_by(OutboxMessage.id.desc()),
-        ),
+        messages=_newest(session, _delivered().order_by(OutboxMessage.id.desc())),
     )
 
 
 def _newest(session: Session, rows: Select[Row]) -> Sequence[Row]:
     return session.scalars(rows.limit(LATEST)).all()
+
+
+def _delivered() -> Select[OutboxMessage]:
+    """One row of each event that was delivered: the last channel's, which says it in the fewest words."""
+    last = select(func.max(OutboxMessage.id)).where(OutboxMessage.status == "sent")
+    return select(OutboxMessage).where(OutboxMessage.id.in_(last.group_by(OutboxMessage.event_key)))
 
 
 def _latest_ranking(session: Session) -> Sequence[CoinRanking]:

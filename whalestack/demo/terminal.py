@@ -104,7 +104,8 @@ def _spikes(facts: Facts) -> RenderableType:
 
 
 def _signals(facts: Facts) -> RenderableType:
-    table = _table("signals and what became of them", "time", "coin", "direction", "agent", "plan", "why")
+    table = _table("signals and what became of them", "time", "coin", "direction", "agent", "plan")
+    table.add_column("why", no_wrap=True, overflow="ellipsis", max_width=80)
     for plan in facts.plans:
         table.add_row(
             f"{plan.created_at:%H:%M}",
@@ -154,8 +155,11 @@ def _stop_move(move: PositionMonitorLog) -> tuple[str, ...]:
 
 
 def _messages(facts: Facts) -> RenderableType:
-    lines = [f"{row.channel:9} {row.kind:11} {' '.join(row.text.split())[:110]}" for row in facts.messages]
-    return Panel("\n".join(lines) or "none yet", title="messages delivered", title_align="left")
+    lines = Text("\n", no_wrap=True, overflow="ellipsis").join(
+        Text(f"{row.kind:11} {' '.join(row.text.split())}") for row in facts.messages
+    )
+    lines.no_wrap, lines.overflow = True, "ellipsis"
+    return Panel(lines if facts.messages else "none yet", title="messages delivered", title_align="left")
 
 
 def _direction(direction: str | None) -> Text:

@@ -30,9 +30,11 @@ def fault_middleware(faults: Faults) -> Any:
         if not faults.rules or request.path.startswith("/sim/"):
             return await handler(request)
         endpoint = f"{request.method} {request.path}"
+        # A rule strikes what has arrived as a whole: a client that leaves from here on has sent it
+        # all the same, and it arrives late.
+        await request.read()
         late = faults.take(endpoint, {FaultKind.LATENCY})
         if late is not None:
-            await request.read()  # a client that leaves meanwhile has sent it all the same: it arrives late
             await asyncio.sleep(late.delay_ms / 1000.0)
         rule = faults.take(endpoint, HTTP_KINDS - {FaultKind.LATENCY})
         return await handler(request) if rule is None else await _inject(rule, request, handler)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import requests
 import structlog
 
+from whalestack.agents.key_safety import key_obstacle
+from whalestack.clients.bybit.port import TradingPort
 from whalestack.config import Settings, child_environment
 from whalestack.db.migrations import current_revision, head_revision
-from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell
 from whalestack.runtime import Runtime, get_runtime
 from whalestack.supervisor.parent import own_pid
@@ -29,17 +30,16 @@ from whalestack.supervisor.supervisor import Supervisor
 logger = structlog.get_logger(__name__)
 
 SIMULATOR_START_S = 60.0
-# What beat would send only after a whole interval, wanted at once at a start.
-FIRST_JOBS = ("trade.reconcile", "heatmap.refresh", "history.canaries")
 
 
 def run_up(settings: Settings) -> int:
     """Run until SIGINT or SIGTERM.
 
     Raises:
-        StopAndTell: the schema is not current.
+        StopAndTell: the schema is not current, or the key is not one to trade with.
     """
     _require_schema(settings)
+    require_safe_key(get_runtime().bybit, settings)
     specs = process_specs(settings)
     env = child_environment(None, SUPERVISOR_PID=str(own_pid()))
     with stop_event() as stop, Supervisor(specs, env, settings.run_dir / "logs") as supervisor:
@@ -54,13 +54,10 @@ def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
     supervisor.start(STAGE_SIMULATOR)
     if any(process.spec.stage == STAGE_SIMULATOR for process in supervisor.processes):
         wait_for_simulator(supervisor, runtime.settings)
-    runtime.reconciler.require("the system has just started")
     # Streams and workers know coins only from the table.
     runtime.coin_scanner.refresh()
     for stage in (STAGE_WORKERS, STAGE_STREAMS, STAGE_BEAT):
         supervisor.start(stage)
-    for task in FIRST_JOBS:
-        runtime.dispatcher.send(Job(task))
 
 
 def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:
@@ -77,9 +74,8 @@ def wait_for_simulator(supervisor: Supervisor, settings: Settings) -> None:
                 return
         except requests.RequestException:
             time.sleep(0.1)
-    raise StopAndTell(
-        f"the simulator did not start; {_last_line(simulator.log_path.read_text())} (log: {simulator.log_path})"
-    )
+    last = _last_line(simulator.log_path.read_text())
+    raise StopAndTell(f"the simulator did not start; {last} (log: {simulator.log_path})")
 
 
 def _last_line(text: str) -> str:
@@ -94,6 +90,17 @@ def _require_schema(settings: Settings) -> None:
         raise StopAndTell(
             f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`"
         )
+
+
+def require_safe_key(exchange: TradingPort, settings: Settings) -> None:
+    """Refuse to start with a key that may withdraw, or that may not trade.
+
+    Raises:
+        StopAndTell: what is wrong with the key, and what to do.
+    """
+    obstacle = key_obstacle(exchange, settings)
+    if obstacle is not None:
+        raise StopAndTell(obstacle)
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from celery import signals
 
 from whalestack.config import get_settings
 from whalestack.logs import configure_logging
+from whalestack.runtime import get_runtime
 from whalestack.supervisor.parent import end_with_parent
 from whalestack.tasks.factory import make_app
+from whalestack.tasks.schedule import AT_START
 
 app = make_app(get_settings())
 
@@ -27,6 +29,17 @@ def _own_logging(**_: Any) -> None:
     """Celery leaves logging alone where this signal has a receiver."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
+
+
+@signals.beat_init.connect
+def _begin_safely(**_: Any) -> None:
+    """Where beat starts, in Docker as under the supervisor: nothing is traded before both sides
+    have been compared, and what is due only after an interval is sent at once."""
+    runtime = get_runtime()
+    runtime.reconciler.require("beat has just started")
+    for name in AT_START:
+        app.send_task(name)
+    runtime.close()
 
 
 @signals.beat_init.connect

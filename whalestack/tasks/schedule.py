@@ -11,9 +11,16 @@ from celery.schedules import crontab, schedule
 from whalestack.config import Settings
 
 CANARY_INTERVAL_S = 60
+# Wanted at once when the system starts, and not only after a whole interval. The retention goes
+# along because TimescaleDB's own policies count the wall clock, and market time may be another.
+AT_START = ("trade.reconcile", "scan.universe", "heatmap.refresh", "history.canaries", "history.retention")
 # However fast market time runs, a call takes its real time; and a message that lives for less
 # than this could expire on its way to an idle worker.
 SHORTEST_REAL_S = 1.0
+# What repairs lost answers must get its turn just when its queue is long, after a worker's death:
+# these messages live at least so long.
+REPAIRING = ("trade.", "trailing.")
+REPAIR_LIVES_REAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("scan.movers", 60, 55),
         Entry("scan.spikes", 60, 55),
         Entry("scan.board", 60, 55),
-        Entry("scan.ranking", 60, 55),
+        # Also after every round; between rounds only prices change.
+        Entry("scan.ranking", 300, 55),
         Entry("scan.universe", 3600),
         Entry("trade.reconcile", 60, 55),
         Entry("trade.poll", 15),
@@ -65,10 +73,14 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         entry.task: {
             "task": entry.task,
             "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=clock.speed == 1),
-            "options": {"expires": real_s(entry.expires_s or entry.every_s)},
+            "options": {"expires": max(real_s(entry.expires_s or entry.every_s), _lives_s(entry))},
         }
         for entry in entries(settings)
     }
+
+
+def _lives_s(entry: Entry) -> float:
+    return REPAIR_LIVES_REAL_S if entry.task.startswith(REPAIRING) else SHORTEST_REAL_S
 
 
 def _when(every_s: int, real_s: float, *, aligned: bool) -> Any:

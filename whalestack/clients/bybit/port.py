@@ -12,6 +12,7 @@ from whalestack.clients.bybit.types import (
     Execution,
     FeeRates,
     Instrument,
+    KeyInfo,
     Kline,
     OpenInterestPoint,
     OrderAck,
@@ -99,6 +100,9 @@ class TradingPort(Protocol):
     def wallet(self) -> Wallet: ...
 
     def fee_rates(self, symbol: str) -> FeeRates: ...
+
+    def key_info(self) -> KeyInfo:
+        """What the API key may do."""
 
 
 class ExchangePort(MarketPort, TradingPort, Protocol):

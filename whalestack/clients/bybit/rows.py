@@ -26,6 +26,8 @@ from whalestack.clock import from_ms
 Row = Mapping[str, Any]
 T = TypeVar("T")
 ZERO = Decimal(0)
+# No figure of an exchange has more digits; arithmetic on a wilder one overflows.
+LARGEST_EXPONENT = 30
 # Words that Bybit writes where it means "none".
 NOTHING = frozenset({"", "UNKNOWN", "None", "EC_NoError"})
 
@@ -234,7 +236,7 @@ def _decimal(row: Row, field: str) -> Decimal:
     if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
         raise BadRow(f"{field} is {value!r}")
     number = Decimal(value)
-    if not number.is_finite():
+    if not number.is_finite() or (number and abs(number.adjusted()) > LARGEST_EXPONENT):
         raise BadRow(f"{field} is {value!r}")
     return number
 

@@ -20,7 +20,8 @@ from telegram import Bot, Message, error
 from telegram.constants import ParseMode
 from telegram.request import HTTPXRequest
 
-from whalestack.clients.channel import Receipt
+from whalestack.clients.channel import Leaving, Receipt, nobody_asks
+from whalestack.clients.telegram.departure import Departure, departing, tell_departure
 from whalestack.clients.telegram.errors import to_ours
 from whalestack.clients.telegram.limits import MAX_CAPTION, visible_length
 from whalestack.config import Settings
@@ -63,7 +64,7 @@ class TelegramClient:
             timeout_s=settings.broadcast_timeout_s,
         )
 
-    def send(self, text: str, image: bytes | None) -> Receipt:
+    def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
         """Send one message to the chat; see `whalestack.clients.channel.Channel.send`.
 
         A group that became a supergroup has refused the message and named its new id: it
@@ -72,18 +73,25 @@ class TelegramClient:
         Args:
             text: HTML for Telegram's parse mode HTML.
             image: shown above the text; left out where the text is too long for a caption.
+            leaving: called between the head of the request and its body, without which Telegram
+                can do nothing.
         """
         try:
-            return self._run(self._send(text, image))
+            return self._send_once(text, image, leaving, "telegram send")
         except error.ChatMigrated as moved:
             self._chat_id = str(moved.new_chat_id)
             log.warning("telegram_chat_migrated", set_telegram_chat_id=self._chat_id)
-        except error.TelegramError as failure:
-            raise to_ours(failure, "telegram send") from failure
+        return self._send_once(text, image, leaving, "telegram send after migration")
+
+    def _send_once(self, text: str, image: bytes | None, leaving: Leaving, what: str) -> Receipt:
+        departure = Departure(leaving)
         try:
-            return self._run(self._send(text, image))
+            return self._run(self._send(text, image, departure))
+        except error.ChatMigrated:
+            raise
         except error.TelegramError as failure:
-            raise to_ours(failure, "telegram send after migration") from failure
+            departure.raise_if_forbidden()
+            raise to_ours(failure, what) from failure
 
     def name(self) -> str:
         """The bot's user name, asked from Telegram: shows that address and token are right.
@@ -110,8 +118,9 @@ class TelegramClient:
         thread.join(self._deadline_s)
         loop.close()
 
-    async def _send(self, text: str, image: bytes | None) -> Receipt:
+    async def _send(self, text: str, image: bytes | None, departure: Departure) -> Receipt:
         bot = self._need_bot()
+        departing.set(departure)
         if image is not None and visible_length(text) > MAX_CAPTION:
             log.info("telegram_image_left_out", caption_characters=visible_length(text))
             image = None
@@ -163,6 +172,7 @@ class TelegramClient:
             write_timeout=timeout_s,
             media_write_timeout=timeout_s,
             # A proxy from the environment is for the internet, not for a server next door.
-            httpx_kwargs={} if self._base_url == OFFICIAL_URL else {"trust_env": False},
+            httpx_kwargs={"event_hooks": {"request": [tell_departure]}}
+            | ({} if self._base_url == OFFICIAL_URL else {"trust_env": False}),
         )
         return Bot(self._token, base_url=f"{self._base_url}/bot", request=request)

@@ -15,7 +15,7 @@ import requests
 import tweepy
 from requests.adapters import HTTPAdapter
 
-from whalestack.clients.channel import Receipt
+from whalestack.clients.channel import Leaving, Receipt, nobody_asks
 from whalestack.clients.x.errors import from_connection, from_http, spent_windows, wait_s
 from whalestack.config import Settings
 from whalestack.errors import TryAgain, UnknownOutcome
@@ -101,15 +101,17 @@ class XClient:
             timeout_s=settings.broadcast_timeout_s,
         )
 
-    def send(self, text: str, image: bytes | None) -> Receipt:
+    def send(self, text: str, image: bytes | None, leaving: Leaving = nobody_asks) -> Receipt:
         """Post once; see `whalestack.clients.channel.Channel.send`.
 
         Args:
             text: plain, at most 280 weighted characters.
             image: uploaded first; an upload whose outcome is unknown has shown nothing to
                 anybody, so it may be repeated.
+            leaving: called after the upload, right before the post.
         """
         media_ids = None if image is None else [self._upload(image)]
+        leaving()
         response = self._call(
             "x post", lambda: self._client.create_tweet(text=text, media_ids=media_ids, user_auth=True)
         )

@@ -13,9 +13,9 @@ from whalestack.db.models.base import Base, BigId
 class OutboxMessage(Base):
     """One message for one channel, unique for what it tells (`event_key`) and the channel.
 
-    status: due, sending (claimed, not yet answered), sent, failed (refused for good),
-    unknown (sent, no answer: not repeated where a repeat would be a second message),
-    dropped (too old to be worth sending).
+    status: due, claimed (nothing has left yet), sending (it may arrive, not yet answered), sent,
+    failed (refused for good), unknown (sent, no answer: not repeated where a repeat would be a
+    second message), dropped (too old to be worth sending).
     """
 
     __tablename__ = "outbox"
