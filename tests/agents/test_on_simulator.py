@@ -33,7 +33,7 @@ def server() -> Iterator[Loopback]:
 def world(
     server: Loopback, db: Database, dispatcher: RecordingDispatcher, settings: Settings, redis_state_url: str
 ) -> Iterator[World]:
-    changed = {"bybit_rest_url": server.url, "bybit_timeout_s": 1.0, "min_turnover_to_risk_ratio": 1.0}
+    changed = {"bybit_rest_url": server.url, "bybit_timeout_s": 2.5, "min_turnover_to_risk_ratio": 1.0}
     client = BybitClient.from_settings(server.world.settings.model_copy(update=changed), server.clock)
     with redis.Redis.from_url(redis_state_url) as state:
         made = World(
