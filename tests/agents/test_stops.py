@@ -77,6 +77,18 @@ def test_the_next_steps_price_is_left_for_the_streams(world: World) -> None:
     assert SYMBOL not in world.live.watches()
 
 
+def test_where_targets_are_pushed_on_the_streams_call_before_the_target_is_reached(world: World) -> None:
+    """At four fifths of the way from 100 to the target, which lies before the first step at 110
+    or after it; the sweep alone may come when the target has been hit."""
+    world.restart(world.settings.model_copy(update={"extend_take_profit": True}))
+    open_position(world)
+    world.agents.position_monitor.check_symbol(SYMBOL)
+    [trade] = world.trades
+    assert trade.take_profit is not None
+    nearly_there = 100 + (float(trade.take_profit) - 100) * 0.8
+    assert world.live.watches()[SYMBOL].above == pytest.approx(min(110.0, nearly_there))
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_lost_answer_is_settled_by_asking_the_position(world: World, moved: bool) -> None:
     """Whether the stop moved is a fact that can be looked up."""

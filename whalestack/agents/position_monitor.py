@@ -11,7 +11,7 @@ import structlog
 from whalestack.agents.patience import at_least_real
 from whalestack.agents.pnl import profit_pct
 from whalestack.agents.stop_mover import StopMove, StopMover
-from whalestack.agents.target_extension import extended_target
+from whalestack.agents.target_extension import extended_target, extension_price
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
@@ -22,7 +22,7 @@ from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, PriceWatch
 from whalestack.db.models import Coin, Trade
 from whalestack.errors import TryAgain, WhalestackError
-from whalestack.math.directions import as_direction
+from whalestack.math.directions import as_direction, sign
 from whalestack.math.rounding import decimal_of
 from whalestack.math.stops import next_step_price, trailing_stop
 
@@ -164,10 +164,13 @@ class PositionMonitor:
         return self._exchange.ticker(symbol).last_price
 
     def _watch_next_step(self, trade: Trade, price: Decimal) -> None:
-        """Have the streams call at the next step's price, so that nobody waits for the sweep."""
+        """Have the streams call at the next price that matters, so that nobody waits for the sweep."""
         direction = as_direction(trade.side)
         following = next_step_price(direction, trade.entry_price, price, self._settings.trailing_steps_pct)
-        limit = float(following) if following is not None else None
+        pushed_on = extension_price(trade) if self._settings.extend_take_profit else None
+        way = sign(direction)
+        ahead = [each for each in (following, pushed_on) if each is not None and (each - price) * way > 0]
+        limit = float(min(ahead, key=lambda each: each * way)) if ahead else None
         self._watch(trade.symbol, PriceWatch(above=limit) if direction == "LONG" else PriceWatch(below=limit))
 
     def _watch(self, symbol: str, watch: PriceWatch) -> None:

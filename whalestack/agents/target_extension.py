@@ -49,8 +49,15 @@ def extended_target(
     return farther if (farther - trade.take_profit) * way > 0 else None
 
 
-def _is_nearly_there(trade: Trade, price: Decimal) -> bool:
+def extension_price(trade: Trade) -> Decimal | None:
+    """Where the target is nearly reached and may be pushed on, None for a trade without one."""
     if trade.take_profit is None:
+        return None
+    return trade.entry_price + (trade.take_profit - trade.entry_price) * NEARLY_THERE
+
+
+def _is_nearly_there(trade: Trade, price: Decimal) -> bool:
+    from_here = extension_price(trade)
+    if from_here is None or trade.take_profit == trade.entry_price:
         return False
-    way = trade.take_profit - trade.entry_price
-    return way != 0 and (price - trade.entry_price) / way >= NEARLY_THERE
+    return (price - from_here) * sign(as_direction(trade.side)) >= 0

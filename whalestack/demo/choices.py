@@ -11,8 +11,8 @@ from whalestack.errors import StopAndTell
 
 SYNTHETIC_SPEED = 30.0
 SYNTHETIC_COINS = 60
-RECORDED_SPEED = 75.0
-RECORDED_COINS = 24
+RECORDED_SPEED = 60.0
+RECORDED_COINS = 20
 # So much of a recording is played; what lies before is the past that maps, wicks and thresholds
 # are made from, and the more of it the better.
 PLAYED = timedelta(hours=4, minutes=30)
