@@ -25,12 +25,15 @@ from typing import Any
 from fault_runs.judgement import HARMS
 from fault_runs.run import RunPlan, RunResult, run_once, say
 
+from whalestack.logs import configure_logging
+
 FAULTS_A_RUN = 250
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run, print the line, and say by the exit code whether it was harmless."""
     options = _parse(argv)
+    configure_logging("CRITICAL")  # what the supervisor sees dying is what was killed
     run_dir = options.run_dir.resolve()
     shutil.rmtree(run_dir / "logs", ignore_errors=True)
     run_dir.mkdir(parents=True, exist_ok=True)

@@ -125,3 +125,21 @@ def test_the_wait_is_to_the_end_of_the_last_window_that_is_used_up() -> None:
     assert 100 == wait_s(short, 1000)
     assert 1 == wait_s(short, 2000)
     assert UNTOLD_WAIT_S == wait_s({}, 1000)
+
+
+def test_it_says_when_a_post_leaves_and_nothing_leaves_without_that(
+    channels: Channels, x: XClient, png: bytes
+) -> None:
+    """What is told has not been taken yet; the upload of a picture shows nothing to anybody."""
+    seen: list[int] = []
+    x.send("one", None, lambda: seen.append(len(channels.x.posts)))
+    x.send("two", png, lambda: seen.append(len(channels.x.posts)))
+    assert [0, 1] == seen
+
+    def forbid() -> None:
+        raise KeyError("not now")
+
+    with pytest.raises(KeyError):
+        x.send("three", None, forbid)
+    x.send("four", None)
+    assert ["one", "two", "four"] == [post.text for post in channels.x.posts]

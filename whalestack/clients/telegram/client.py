@@ -53,6 +53,7 @@ class TelegramClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._bot: Bot | None = None
+        self._gate = asyncio.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> TelegramClient:
@@ -84,7 +85,8 @@ class TelegramClient:
         return self._send_once(text, image, leaving, "telegram send after migration")
 
     def _send_once(self, text: str, image: bytes | None, leaving: Leaving, what: str) -> Receipt:
-        departure = Departure(leaving)
+        self._need_loop()
+        departure = Departure(leaving, self._gate)
         try:
             return self._run(self._send(text, image, departure))
         except error.ChatMigrated:
@@ -150,6 +152,7 @@ class TelegramClient:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._gate = asyncio.Lock()
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="telegram-loop", daemon=True
                 )

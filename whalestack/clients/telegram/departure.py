@@ -7,6 +7,7 @@ before it has sent nothing.
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 from whalestack.clients.channel import Leaving
 
 BODY_FOLLOWS = "send_request_body.started"
+BODY_IS_OVER = ("send_request_body.complete", "send_request_body.failed")
 
 
 class Departure:
@@ -23,19 +25,28 @@ class Departure:
     Args:
         leaving: called once for each request, in the thread of the event loop; if it raises, the
             body is not sent.
+        gate: of the event loop. Held from the note until the body is written: another send's note
+            in between would be waited for, and a death in that time leaves a message in doubt.
     """
 
-    def __init__(self, leaving: Leaving) -> None:
+    def __init__(self, leaving: Leaving, gate: asyncio.Lock) -> None:
         self._leaving = leaving
+        self._gate = gate
         self._error: Exception | None = None
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """The body goes next."""
+        await self._gate.acquire()
         try:
             self._leaving()
         except Exception as error:
             self._error = error
+            self._gate.release()
             raise
+
+    def left(self) -> None:
+        """The body is written, or could not be."""
+        self._gate.release()
 
     def raise_if_forbidden(self) -> None:
         """Raise what `leaving` raised, which the library has wrapped into an error of its own."""
@@ -54,6 +65,8 @@ async def tell_departure(request: httpx.Request) -> None:
 
     async def trace(step: str, info: dict[str, Any]) -> None:
         if step.endswith(BODY_FOLLOWS):
-            departure.leave()
+            await departure.leave()
+        elif step.endswith(BODY_IS_OVER):
+            departure.left()
 
     request.extensions["trace"] = trace

@@ -14,8 +14,10 @@ from typing import Any
 import requests
 import tweepy
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 
 from whalestack.clients.channel import Leaving, Receipt, nobody_asks
+from whalestack.clients.x.departure import POOLS, tell, telling
 from whalestack.clients.x.errors import from_connection, from_http, spent_windows, wait_s
 from whalestack.config import Settings
 from whalestack.errors import TryAgain, UnknownOutcome
@@ -39,6 +41,11 @@ class ForwardAdapter(HTTPAdapter):
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Connections that tell when a request's body follows."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
     def send(
         self,
         request: requests.PreparedRequest,
@@ -53,6 +60,8 @@ class ForwardAdapter(HTTPAdapter):
             request.url = (request.url or "").replace(OFFICIAL_URL, self._base_url, 1)
             # A proxy from the environment is for the internet, not for a server next door.
             proxies = {}
+        if select_proxy(request.url or "", proxies):
+            tell()  # a proxy has connections of its own, which do not tell
         return super().send(request, stream, timeout or self._timeout_s, verify, cert, proxies)
 
 
@@ -108,13 +117,13 @@ class XClient:
             text: plain, at most 280 weighted characters.
             image: uploaded first; an upload whose outcome is unknown has shown nothing to
                 anybody, so it may be repeated.
-            leaving: called after the upload, right before the post.
+            leaving: called after the upload, between the head of the post and its body.
         """
         media_ids = None if image is None else [self._upload(image)]
-        leaving()
-        response = self._call(
-            "x post", lambda: self._client.create_tweet(text=text, media_ids=media_ids, user_auth=True)
-        )
+        with telling(leaving):
+            response = self._call(
+                "x post", lambda: self._client.create_tweet(text=text, media_ids=media_ids, user_auth=True)
+            )
         return Receipt(
             external_id=_read_id(response, "x post"),
             quiet_s=_quiet_s(response.headers, self._real_now_s()),
