@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 Row = Mapping[str, object]
+WIDE = 200
+NAMES = frozenset({"symbol", "agent", "direction", "side", "status", "check", "result", "code"})
 
 
 def show(rows: Sequence[Row], *, as_json: bool, empty: str) -> None:
@@ -23,6 +25,9 @@ def show(rows: Sequence[Row], *, as_json: bool, empty: str) -> None:
         empty: what to tell people when there is no row.
     """
     console = Console()
+    if not console.is_terminal:
+        # Into a file or a pipe nothing is cut off.
+        console = Console(width=WIDE)
     if as_json:
         console.out(json.dumps([dict(row) for row in rows], default=plain), highlight=False)
     elif not rows:
@@ -45,7 +50,11 @@ def plain(value: object) -> object:
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, header_style="bold")
     for heading in rows[0]:
-        table.add_column(heading.replace("_", " "), no_wrap=True)
+        # A name that is cut off names nothing: on a narrow screen figures make room for it.
+        width = max(len(_cell(row[heading])) for row in rows) if heading in NAMES else None
+        table.add_column(
+            heading.replace("_", " "), no_wrap=heading in NAMES, min_width=width, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     return table

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from whalestack.agents.reconciler import Reconciler
     from whalestack.agents.stop_mover import StopMover
     from whalestack.agents.stop_watchdog import StopWatchdog
+    from whalestack.agents.telegram_door import TelegramDoor
     from whalestack.agents.trade_book import TradeBook
     from whalestack.agents.trader_team import TraderTeam
     from whalestack.agents.why import Why
@@ -399,6 +401,26 @@ class Runtime:
 
         return StreamsProcess(
             settings=self.settings, db=self.db, live=self.live, dispatcher=self.dispatcher, clock=self.clock
+        )
+
+    @cached_property
+    def telegram_door(self) -> TelegramDoor | None:
+        """None where Telegram is not configured."""
+        from whalestack.agents.outbox import has_telegram
+        from whalestack.agents.telegram_door import TelegramDoor
+        from whalestack.clients.telegram.client import TelegramClient
+
+        if not has_telegram(self.settings):
+            return None
+        return TelegramDoor(
+            letterbox=TelegramClient.from_settings(self.settings),
+            kill_switch=self.kill_switch,
+            enforcer=self.kill_enforcer,
+            client=self.redis,
+            db=self.db,
+            settings=self.settings,
+            clock=self.clock,
+            wall=lambda: datetime.now(UTC),
         )
 
     # --- housekeeping ----------------------------------------------------------------

@@ -96,6 +96,7 @@ class TelegramServer:
     refused: Counter[int] = field(default_factory=Counter)
     _recent: dict[str, deque[float]] = field(default_factory=dict)
     _updates: list[dict[str, Any]] = field(default_factory=list)
+    _last_update_id: int = 0
     _polling: bool = False
     _arrival: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -120,7 +121,8 @@ class TelegramServer:
 
     def receive(self, chat_id: int, text: str) -> None:
         """A person writes `text` to the bot: the next getUpdates brings it."""
-        update_id = len(self._updates) + 1
+        self._last_update_id += 1
+        update_id = self._last_update_id
         chat = {"id": chat_id, "type": "private", "first_name": "Person"}
         self._updates.append(
             {
@@ -162,7 +164,7 @@ class TelegramServer:
         return _as_json(message)
 
     async def updates(self, offset: int, limit: int, timeout_s: float) -> list[dict[str, Any]]:
-        """Long poll for what people wrote.
+        """Long poll for what people wrote; what lies below `offset` is forgotten, as by Telegram.
 
         Raises:
             Refused: another poller of the same bot is waiting.
@@ -173,6 +175,7 @@ class TelegramServer:
                 "Conflict: terminated by other getUpdates request; make sure that only one bot "
                 "instance is running",
             )
+        self._updates = [update for update in self._updates if update["update_id"] >= offset]
         self._polling = True
         try:
             return await self._wait_for_updates(offset, limit, timeout_s)

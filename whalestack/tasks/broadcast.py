@@ -16,3 +16,10 @@ def deliver(runtime: Runtime, outbox_id: int) -> None:
 def sweep(runtime: Runtime) -> None:
     """Send what a lost message left in the outbox."""
     runtime.broadcaster.sweep()
+
+
+@task("broadcast.commands", exclusive=True)
+def commands(runtime: Runtime) -> None:
+    """Do what the owner wrote to the bot."""
+    if runtime.telegram_door is not None:
+        runtime.telegram_door.run()

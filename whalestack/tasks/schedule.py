@@ -53,6 +53,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("trailing.sweep", 15),
         Entry("trailing.watchdog", 20),
         Entry("broadcast.sweep", 30),
+        Entry("broadcast.commands", 5),
         Entry("history.outcomes", 300),
         Entry("history.patterns", 900),
         Entry("history.thresholds", 900),

@@ -13,6 +13,8 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
@@ -30,6 +32,23 @@ from whalestack.errors import UnknownOutcome
 log = structlog.get_logger()
 Result = TypeVar("Result")
 OFFICIAL_URL = "https://api.telegram.org"
+
+
+@dataclass(frozen=True)
+class ReceivedText:
+    """A text that somebody wrote to the bot.
+
+    Args:
+        update_id: Telegram's running number.
+        is_ours: whether it was written in the chat of the settings; nobody else is obeyed.
+        text: empty for a sticker and the like.
+        written_at: real time.
+    """
+
+    update_id: int
+    is_ours: bool
+    text: str
+    written_at: datetime | None
 
 
 class TelegramClient:
@@ -106,6 +125,31 @@ class TelegramClient:
         except error.TelegramError as failure:
             raise to_ours(failure, "telegram getMe") from failure
         return me.username or me.first_name
+
+    def received(self, offset: int | None) -> list[ReceivedText]:
+        """What people wrote to the bot in our chat, oldest first; the bot must have no other reader.
+
+        Args:
+            offset: the lowest update to tell; what lies below it is forgotten by Telegram.
+
+        Raises:
+            whalestack.errors.WhalestackError: as `send`; asking has no effect, so it may be repeated.
+        """
+        try:
+            updates = self._run(
+                self._need_bot().get_updates(offset=offset, timeout=0, allowed_updates=["message"])
+            )
+        except error.TelegramError as failure:
+            raise to_ours(failure, "telegram getUpdates") from failure
+        return [
+            ReceivedText(
+                update_id=each.update_id,
+                is_ours=each.effective_chat is not None and str(each.effective_chat.id) == self._chat_id,
+                text=(each.message.text or "") if each.message is not None else "",
+                written_at=each.message.date if each.message is not None else None,
+            )
+            for each in updates
+        ]
 
     def close(self) -> None:
         """Stop the loop and its thread; a later call starts them again."""
