@@ -162,7 +162,7 @@ def _rest(system: System, watch: RecoveryWatch, load: Load) -> bool:
     while time.monotonic() < end_s:
         quiet = _is_quiet(system, watch)
         quiet_since = (quiet_since or time.monotonic()) if quiet else None
-        if quiet_since is not None and time.monotonic() - quiet_since > 3.0:
+        if quiet_since is not None and time.monotonic() - quiet_since > 2.0:
             return True
         time.sleep(0.3)
     return False
