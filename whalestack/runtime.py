@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -406,21 +405,10 @@ class Runtime:
     @cached_property
     def telegram_door(self) -> TelegramDoor | None:
         """None where Telegram is not configured."""
-        from whalestack.agents.outbox import has_telegram
         from whalestack.agents.telegram_door import TelegramDoor
-        from whalestack.clients.telegram.client import TelegramClient
 
-        if not has_telegram(self.settings):
-            return None
-        return TelegramDoor(
-            letterbox=TelegramClient.from_settings(self.settings),
-            kill_switch=self.kill_switch,
-            enforcer=self.kill_enforcer,
-            client=self.redis,
-            db=self.db,
-            settings=self.settings,
-            clock=self.clock,
-            wall=lambda: datetime.now(UTC),
+        return TelegramDoor.from_settings(
+            self.settings, self.kill_switch, self.kill_enforcer, self.redis, self.db, self.clock
         )
 
     # --- housekeeping ----------------------------------------------------------------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, Self
 
 import redis
 import structlog
@@ -13,7 +13,8 @@ import structlog
 from whalestack.agents.alerts import alert
 from whalestack.agents.kill_enforcer import KillEnforcer
 from whalestack.agents.kill_switch import KillSwitch
-from whalestack.clients.telegram.client import ReceivedText
+from whalestack.agents.outbox import has_telegram
+from whalestack.clients.telegram.client import ReceivedText, TelegramClient
 from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
@@ -79,6 +80,30 @@ class TelegramDoor:
         self._settings = settings
         self._clock = clock
         self._wall = wall
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        kill_switch: KillSwitch,
+        enforcer: KillEnforcer,
+        client: redis.Redis,
+        db: Database,
+        clock: Clock,
+    ) -> Self | None:
+        """The door to the chat that the settings name, None where they name none."""
+        if not has_telegram(settings):
+            return None
+        return cls(
+            letterbox=TelegramClient.from_settings(settings),
+            kill_switch=kill_switch,
+            enforcer=enforcer,
+            client=client,
+            db=db,
+            settings=settings,
+            clock=clock,
+            wall=lambda: datetime.now(UTC),
+        )
 
     def run(self) -> DoorReport:
         """Read what is new and do as told.

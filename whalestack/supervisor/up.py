@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from contextlib import contextmanager
 
 import requests
 import structlog
+from pydantic import SecretStr
 
 from whalestack.agents.key_safety import key_obstacle
 from whalestack.clients.bybit.port import TradingPort
-from whalestack.config import Settings, child_environment
+from whalestack.config import HeatmapSource, Mode, Settings, child_environment
 from whalestack.db.migrations import current_revision, head_revision
 from whalestack.errors import StopAndTell
 from whalestack.runtime import Runtime, get_runtime
@@ -36,8 +38,11 @@ def run_up(settings: Settings) -> int:
     """Run until SIGINT or SIGTERM.
 
     Raises:
-        StopAndTell: the schema is not current, or the key is not one to trade with.
+        StopAndTell: a value is missing, a port is taken, the schema is not current, or the key
+            is not one to trade with.
     """
+    require_values(settings)
+    require_free_ports(settings)
     _require_schema(settings)
     require_safe_key(get_runtime().bybit, settings)
     specs = process_specs(settings)
@@ -47,6 +52,43 @@ def run_up(settings: Settings) -> int:
         while not stop.wait(1.0):
             supervisor.watch()
     return 0
+
+
+def require_values(settings: Settings) -> None:
+    """See that what the mode needs is there.
+
+    Raises:
+        StopAndTell: names every line of `.env` that is missing.
+    """
+    needed: dict[str, SecretStr] = {}
+    if settings.mode not in (Mode.DEMO, Mode.PAPER):
+        needed |= {"BYBIT_API_KEY": settings.bybit_api_key, "BYBIT_API_SECRET": settings.bybit_api_secret}
+    if settings.mode is not Mode.DEMO:
+        needed["COINGLASS_API_KEY"] = settings.coinglass_api_key
+    missing = [name for name, value in needed.items() if not value.get_secret_value()]
+    if missing:
+        raise StopAndTell(
+            f"MODE={settings.mode.value} needs {', '.join(missing)}: set it in .env, or use MODE=demo"
+        )
+    if settings.heatmap_source is HeatmapSource.MODEL:
+        raise StopAndTell("HEATMAP_SOURCE=model is not built yet: use coinglass")
+
+
+def require_free_ports(settings: Settings) -> None:
+    """See that nobody else has the ports that will be opened.
+
+    Raises:
+        StopAndTell: names the port and the line of `.env` that changes it.
+    """
+    ports = {"FLOWER_PORT": settings.flower_port}
+    if settings.mode in (Mode.DEMO, Mode.PAPER):
+        ports["SIMULATOR_PORT"] = settings.simulator_port
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise StopAndTell(f"port {port} is taken: set another {name} in .env") from None
 
 
 def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
