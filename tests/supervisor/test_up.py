@@ -34,11 +34,13 @@ def test_paper_needs_no_key_of_bybit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["flower_port", "simulator_port"])
-def test_a_taken_port_is_named_with_the_line_that_changes_it(tmp_path: Path, name: str) -> None:
+def test_a_taken_port_is_named_with_the_line_that_changes_it(
+    tmp_path: Path, name: str, unused_ports: dict[str, int]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StopAndTell, match=f"port {port} is taken: set another {name.upper()} in .env"):
-            require_free_ports(settings_of(tmp_path, **{name: port}))
+            require_free_ports(settings_of(tmp_path, **(unused_ports | {name: port})))
 
 
 def test_a_database_without_the_schema_says_which_command_makes_it(
