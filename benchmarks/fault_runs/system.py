@@ -69,6 +69,7 @@ def settings_values(seed: int, coins: int) -> dict[str, str]:
         "MOVER_1M_PCT": "1000",
         "MOVER_5M_PCT": "1000",
         "MAX_OPEN_POSITIONS": "1000",
+        "AUTOTRADER_MAX_POSITIONS": "1000",
         "MAX_EXPOSURE_PCT": "100000",
         "MAX_COIN_EXPOSURE_PCT": "100",
         "MAX_DAILY_LOSS_PCT": "100",
