@@ -21,8 +21,10 @@ CANDLES = "bybit_candles_50perps_20251019_20251022"
 STAGES = (
     *("coins", "refresh_rounds", "heatmaps_fetched", "snapshots_stored", "clusters", "rankings"),
     *("movers", "spikes", "signals", "refused", "orders_sent", "fills"),
-    *("trades_opened", "trades_closed", "stops_moved", "messages_delivered"),
+    *("trades_opened", "trades_closed", "messages_delivered"),
 )
+# Not among them: stops_moved. It is above zero on a machine that is not busy with other work, but
+# whether a trade is entered in time to run its ten per cent within two minutes depends on the machine.
 HARM = ("duplicated_orders", "unprotected_position_seconds", "errors")
 
 
