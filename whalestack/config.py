@@ -206,6 +206,7 @@ class Settings(BaseSettings):
     flower_port: int = Field(default=5555, ge=1, le=65_535)
     flower_basic_auth: SecretStr = SecretStr("")
     beat_redundant: bool = False
+    beat_state_dir: Path = Path("celerybeat-schedule")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
     archive_raw: bool = False

@@ -66,7 +66,7 @@ def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: P
         settings, env_file = _prepare(choice, stores, run_dir)
         runtime = Runtime(settings)
         env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))
-        log_dir = _fresh_log_dir(run_dir)
+        log_dir = _fresh(run_dir / "logs")
         with Supervisor(process_specs(settings), env, log_dir) as supervisor:
             console.print("starting the simulator, the streams, the workers, beat and Flower ...")
             start_stages(supervisor, runtime)
@@ -90,6 +90,8 @@ def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Set
         "MODE": Mode.DEMO.value,
         "DATABASE_URL": stores.postgres.url(DATABASE),
         "RUN_DIR": str(run_dir),
+        # Not the checkout's own folder: a `whalestack up` may be running from it.
+        "BEAT_STATE_DIR": str(_fresh(run_dir / "celerybeat-schedule")),
         "CLOCK_SPEED": str(choice.speed),
         "CLOCK_REAL_ORIGIN_MS": str(time.time_ns() // 1_000_000),
         "CLOCK_MARKET_ORIGIN_MS": str(to_ms(choice.start)),
@@ -136,11 +138,10 @@ def _free_port(preferred: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
-def _fresh_log_dir(run_dir: Path) -> Path:
-    log_dir = run_dir / "logs"
-    shutil.rmtree(log_dir, ignore_errors=True)
-    log_dir.mkdir(parents=True)
-    return log_dir
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _watch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from kombu import Queue as KombuQueue
@@ -103,7 +102,7 @@ def _worker() -> dict[str, Any]:
 def _beat(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "beat_schedule": beat_schedule(settings),
-        "beat_schedule_filename": str(Path("celerybeat-schedule") / "beat"),
+        "beat_schedule_filename": str(settings.beat_state_dir / "beat"),
         # Also how late a changed clock or a short interval is seen.
         "beat_max_loop_interval": 1 if settings.clock_speed > 1 else 5,
         # After a pause a run that is this late is skipped: the next one repairs it.
