@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import redis
-import requests
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from whalestack.agents.clock_skew import measure_skew
 from whalestack.agents.key_safety import key_obstacle
+from whalestack.agents.outbox import has_telegram, has_x_keys
+from whalestack.clients.telegram.client import TelegramClient
 from whalestack.config import HeatmapSource, Settings
-from whalestack.db.migrations import current_revision, head_revision
+from whalestack.db.migrations import head_revision, schema_obstacle
 from whalestack.errors import WhalestackError
-from whalestack.runtime import Runtime
+from whalestack.runtime import Runtime, wall_ms
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def examine(runtime: Runtime) -> list[Finding]:
 def _run(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, check())
-    except (WhalestackError, SQLAlchemyError, redis.RedisError, requests.RequestException) as error:
+    except (WhalestackError, SQLAlchemyError, redis.RedisError) as error:
         return Finding(name, False, _first_line(error))
 
 
@@ -61,15 +63,15 @@ def _first_line(error: Exception) -> str:
 
 
 def _database(runtime: Runtime) -> str:
-    current = current_revision(runtime.settings.database_url.get_secret_value())
-    if current != head_revision():
-        raise WhalestackError(f"the schema is at {current or 'nothing'}: run `whalestack db upgrade`")
+    obstacle = schema_obstacle(runtime.settings.database_url.get_secret_value())
+    if obstacle is not None:
+        raise WhalestackError(obstacle)
     with runtime.db.engine.connect() as connection:
         version = connection.scalar(text("show server_version"))
         timescale = connection.scalar(
             text("select extversion from pg_extension where extname = 'timescaledb'")
         )
-    return f"PostgreSQL {version}, schema {current}, TimescaleDB {timescale or 'not installed'}"
+    return f"PostgreSQL {version}, schema {head_revision()}, TimescaleDB {timescale or 'not installed'}"
 
 
 def _redis(runtime: Runtime) -> str:
@@ -94,15 +96,12 @@ def _bybit_key(runtime: Runtime) -> str:
 
 
 def _skew(runtime: Runtime) -> str:
-    before = time.time_ns() // 1_000_000
-    server_ms = runtime.bybit.server_time_ms()
-    after = time.time_ns() // 1_000_000
-    skew_ms = server_ms - (before + after) // 2
-    if abs(skew_ms) > runtime.settings.clock_skew_limit_ms:
+    skew = measure_skew(runtime.bybit, wall_ms)
+    if skew.is_beyond(runtime.settings.clock_skew_limit_ms):
         raise WhalestackError(
-            f"this clock is {-skew_ms} ms ahead of Bybit's: set it by NTP; trading is off until then"
+            f"this clock is {-skew.skew_ms:.0f} ms ahead of Bybit's: set it by NTP; trading is off until then"
         )
-    return f"{skew_ms} ms to Bybit, answer in {after - before} ms"
+    return f"{skew.skew_ms:.0f} ms to Bybit, give or take {skew.uncertain_ms:.0f}"
 
 
 def _coinglass(runtime: Runtime) -> str:
@@ -112,20 +111,13 @@ def _coinglass(runtime: Runtime) -> str:
 
 
 def _telegram(settings: Settings) -> str:
-    token = settings.telegram_bot_token.get_secret_value()
-    if not token or not settings.telegram_chat_id:
+    if not has_telegram(settings):
         return "off: TELEGRAM_BOT_TOKEN or TELEGRAM_CHAT_ID is empty"
-    try:
-        reply = requests.get(f"{settings.telegram_url}/bot{token}/getMe", timeout=10)
-    except requests.RequestException as error:
-        # The error's own text holds the URL, and the URL holds the token.
-        raise WhalestackError(f"Telegram is out of reach: {type(error).__name__}") from None
-    if reply.status_code != requests.codes.ok:
-        raise WhalestackError(f"Telegram answers {reply.status_code}: check TELEGRAM_BOT_TOKEN")
-    return f"bot {reply.json()['result']['username']}"
+    with closing(TelegramClient.from_settings(settings)) as client:
+        return f"bot {client.name()}"
 
 
 def _x(settings: Settings) -> str:
-    if not settings.x_access_token.get_secret_value():
-        return "off: X_ACCESS_TOKEN is empty"
+    if not has_x_keys(settings):
+        return "off: not all four X_ keys are set"
     return f"set, {settings.x_posts_per_day} posts a day (not called: every call to X costs)"

@@ -68,3 +68,11 @@ def current_revision(database_url: str) -> str | None:
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def schema_obstacle(database_url: str) -> str | None:
+    """Why nothing can run on this database yet and what to do, None where its schema is current."""
+    current, head = current_revision(database_url), head_revision()
+    if current == head:
+        return None
+    return f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`"

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from whalestack.agents.key_safety import key_obstacle
 from whalestack.clients.bybit.port import TradingPort
 from whalestack.config import HeatmapSource, Mode, Settings, child_environment
-from whalestack.db.migrations import current_revision, head_revision
+from whalestack.db.migrations import schema_obstacle
 from whalestack.errors import StopAndTell
 from whalestack.runtime import Runtime, get_runtime
 from whalestack.supervisor.parent import own_pid
@@ -126,12 +126,9 @@ def _last_line(text: str) -> str:
 
 
 def _require_schema(settings: Settings) -> None:
-    url = settings.database_url.get_secret_value()
-    current, head = current_revision(url), head_revision()
-    if current != head:
-        raise StopAndTell(
-            f"the database is at revision {current or 'none'}, not {head}: run `whalestack db upgrade`"
-        )
+    obstacle = schema_obstacle(settings.database_url.get_secret_value())
+    if obstacle is not None:
+        raise StopAndTell(obstacle)
 
 
 def require_safe_key(exchange: TradingPort, settings: Settings) -> None:

@@ -52,7 +52,7 @@ class WhalestackTask(Task):  # type: ignore[type-arg]
         except TryAgain as problem:
             status, error = "try_again", f"{type(problem).__name__}: {problem}"
             logger.warning("task_will_be_repeated", error=error)
-        except Exception as problem:
+        except Exception as problem:  # only to write it down; it goes on to Celery as it is
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
