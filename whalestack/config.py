@@ -1,55 +1,49 @@
 """The one door to `.env` and the environment. Nothing else in the package reads either.
 
 Every tunable of the system is a field of `Settings`, with its unit in its name and its
-allowed range in its type; a value out of range is refused at start by its name.
+allowed range in its type; a value out of range is refused at start by its name. The fields
+stand in `whalestack.settings`, by subject.
 """
 
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from whalestack.clock import MarketClock
 from whalestack.errors import StopAndTell
-from whalestack.trader_list import NAME, TAKEN_NAMES, Strategy, TraderSpec, parse_traders
+from whalestack.settings.kinds import HeatmapSource, MessageKind, Mode
+from whalestack.settings.machine import MachineSettings
+from whalestack.settings.market import MarketSettings
+from whalestack.settings.services import ServiceSettings
+from whalestack.settings.trading import TradingSettings
+from whalestack.trader_list import TraderSpec
 
-
-class Mode(StrEnum):
-    """Where market data comes from and where orders go."""
-
-    DEMO = "demo"
-    PAPER = "paper"
-    TESTNET = "testnet"
-    BYBIT_DEMO = "bybit-demo"
-    LIVE = "live"
-
-
-class HeatmapSource(StrEnum):
-    """Who computes the heat maps."""
-
-    COINGLASS = "coinglass"
-    MODEL = "model"
-
-
-Percent = Annotated[float, Field(ge=0, le=100)]
-SymbolList = Annotated[tuple[str, ...], NoDecode]
-TraderList = Annotated[tuple[TraderSpec, ...], NoDecode]
-MessageKind = Literal["signal", "entry", "stop_moved", "close", "refusal", "alert"]
-KindList = Annotated[tuple[MessageKind, ...], NoDecode]
+__all__ = [
+    "ENV_FILE_VARIABLE",
+    "LIVE_BYBIT_URL",
+    "LIVE_CONFIRMATION",
+    "HeatmapSource",
+    "MessageKind",
+    "Mode",
+    "Settings",
+    "child_environment",
+    "get_settings",
+    "load_settings",
+]
 
 LIVE_BYBIT_URL = "https://api.bybit.com"
 ENV_FILE_VARIABLE = "WHALESTACK_ENV_FILE"
 LIVE_CONFIRMATION = "I accept that live trading can lose everything"
 
 
-class Settings(BaseSettings):
+class Settings(MachineSettings, TradingSettings, MarketSettings, ServiceSettings):
     """Settings of one process, read once from `.env` and the environment.
 
     Raises:
@@ -61,210 +55,8 @@ class Settings(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True
     )
 
-    # --- mode -----------------------------------------------------------------
     mode: Mode = Mode.DEMO
     live_trading_confirmed: str = ""
-
-    # --- stores ---------------------------------------------------------------
-    database_url: SecretStr = SecretStr("postgresql+psycopg2://whalestack@127.0.0.1:5432/whalestack")
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    redis_state_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
-    run_dir: Path = Path(".run")
-    supervisor_pid: int = Field(default=0, ge=0)
-
-    # --- the clock --------------------------------------------------------------
-    clock_speed: float = Field(default=1.0, gt=0, le=3600)
-    clock_real_origin_ms: int = Field(default=0, ge=0)
-    clock_market_origin_ms: int = Field(default=0, ge=0)
-    clock_skew_limit_ms: int = Field(default=1000, ge=50, le=30_000)
-
-    # --- coinglass ----------------------------------------------------------------
-    coinglass_api_key: SecretStr = SecretStr("")
-    coinglass_url: str = "https://open-api-v4.coinglass.com"
-    coinglass_ws_url: str = "wss://open-ws.coinglass.com/ws-api"
-    coinglass_model: Literal["model1", "model2", "model3"] = "model2"
-    coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
-    coinglass_refetch_reserve_pct: Percent = 10.0
-    coinglass_timeout_s: float = Field(default=15.0, gt=0, le=120)
-    coinglass_budget_wait_s: float = Field(default=75.0, gt=0, le=600)
-    coinglass_max_reply_mb: int = Field(default=32, ge=1, le=1000)
-    heatmap_source: HeatmapSource = HeatmapSource.COINGLASS
-
-    # --- bybit ----------------------------------------------------------------------
-    bybit_api_key: SecretStr = SecretStr("")
-    bybit_api_secret: SecretStr = SecretStr("")
-    bybit_rest_url: str = ""
-    bybit_public_ws_url: str = ""
-    bybit_private_ws_url: str = ""
-    bybit_timeout_s: float = Field(default=5.0, gt=0, le=60)
-    bybit_recv_window_ms: int = Field(default=5000, ge=1000, le=60_000)
-
-    # --- telegram and x -----------------------------------------------------------------
-    telegram_bot_token: SecretStr = SecretStr("")
-    telegram_chat_id: str = ""
-    telegram_url: str = "https://api.telegram.org"
-    x_consumer_key: SecretStr = SecretStr("")
-    x_consumer_secret: SecretStr = SecretStr("")
-    x_access_token: SecretStr = SecretStr("")
-    x_access_token_secret: SecretStr = SecretStr("")
-    x_url: str = "https://api.twitter.com"
-    x_posts_per_day: int = Field(default=15, ge=0, le=100_000)
-    x_posts_per_month: int = Field(default=450, ge=0, le=1_000_000)
-    x_kinds: KindList = ("signal", "entry", "stop_moved", "close", "refusal")
-    broadcast_max_age_s: int = Field(default=900, ge=10)
-    broadcast_timeout_s: float = Field(default=10.0, gt=0, le=120)
-    broadcast_repeat_kinds: KindList = ("alert",)
-
-    # --- the universe ---------------------------------------------------------------------
-    majors: SymbolList = ("BTC", "ETH")
-    blacklist: SymbolList = ()
-    min_turnover_24h_usd: float = Field(default=0.0, ge=0)
-    min_turnover_to_risk_ratio: float = Field(default=100.0, ge=0)
-    min_listing_age_h: float = Field(default=24.0, ge=0)
-    max_coins: int = Field(default=2000, ge=1)
-
-    # --- heat maps and ranking ---------------------------------------------------------------
-    refresh_interval_s: int = Field(default=300, ge=30)
-    heatmap_max_age_s: int = Field(default=300, ge=10)
-    ranking_map_max_age_s: int = Field(default=3600, ge=60)
-    pattern_max_age_s: int = Field(default=86_400, ge=60)
-    ranking_top: int = Field(default=10, ge=1, le=100)
-    ranking_watch: int = Field(default=3, ge=1, le=100)
-    neutral_band_pct: Percent = 5.0
-    success_prior: float = Field(default=0.5, ge=0, le=1)
-    success_prior_weight: float = Field(default=20.0, ge=0)
-
-    # --- triggers (floors; each coin's own distribution may ask for more) ---------------------
-    trigger_oi_change_pct: float = Field(default=3.0, gt=0)
-    trigger_volume_ratio: float = Field(default=1.5, gt=0)
-    trigger_price_change_pct: float = Field(default=1.0, gt=0)
-    mover_1m_pct: float = Field(default=2.0, gt=0)
-    mover_5m_pct: float = Field(default=5.0, gt=0)
-    trigger_quantile: float = Field(default=0.95, gt=0, lt=1)
-    trigger_min_observations: int = Field(default=60, ge=1)
-    signal_cooldown_s: int = Field(default=900, ge=0)
-    refetch_cooldown_s: int = Field(default=240, ge=0)
-    tick_spacing_s: float = Field(default=15.0, gt=0, le=300)
-    signal_max_age_s: int = Field(default=120, ge=1)
-    ranking_max_age_s: int = Field(default=900, ge=60)
-    threshold_lookback_h: int = Field(default=72, ge=1, le=720)
-
-    # --- trading --------------------------------------------------------------------------------
-    autotrader_name: str = Field(default="conservative-1", pattern=rf"^{NAME.pattern}$")
-    autotrader_strategy: Strategy = "CONSERVATIVE"
-    autotrader_enabled: bool = True
-    autotrader_max_positions: int = Field(default=5, ge=1)
-    autotraders: TraderList = ()
-    risk_per_trade_pct: float = Field(default=1.0, gt=0, le=100)
-    entry_offset_pct: float = Field(default=2.0, ge=0, le=50)
-    entry_wait_s: int = Field(default=3600, ge=10)
-    stop_min_pct: float = Field(default=5.0, gt=0, le=50)
-    stop_max_pct: float = Field(default=10.0, gt=0, le=50)
-    stop_beyond_cluster_pct: float = Field(default=0.5, ge=0, le=10)
-    max_leverage: float = Field(default=10.0, ge=1, le=100)
-    maintenance_margin_pct: Percent = 2.0
-    slippage_pct: float = Field(default=0.1, ge=0, le=10)
-    expected_hold_h: float = Field(default=8.0, ge=0)
-    min_observations: int = Field(default=30, ge=1)
-    short_range_min_success: float = Field(default=0.75, ge=0, le=1)
-    trade_without_history: bool | None = None
-
-    # --- ladders ------------------------------------------------------------------------------
-    ladder_rungs: int = Field(default=0, ge=0, le=20)
-    ladder_coins: SymbolList = ()
-    ladder_sizes: Literal["flat", "increasing", "decreasing"] = "flat"
-    ladder_spacing: Literal["even", "ratio"] = "even"
-    ladder_ratio: float = Field(default=1.5, ge=1, le=2)
-    ladder_depth_pct: float = Field(default=2.0, gt=0, lt=50)
-
-    # --- guards -----------------------------------------------------------------------------------
-    max_open_positions: int = Field(default=5, ge=1)
-    max_exposure_pct: float = Field(default=200.0, gt=0)
-    max_coin_exposure_pct: float = Field(default=50.0, gt=0)
-    max_daily_loss_pct: float = Field(default=5.0, gt=0, le=100)
-    max_drawdown_pct: float = Field(default=20.0, gt=0, le=100)
-    cooldown_after_stop_s: int = Field(default=3600, ge=0)
-    max_stop_streak: int = Field(default=4, ge=1)
-    stop_streak_pause_s: int = Field(default=86_400, ge=0)
-    stale_tick_s: int = Field(default=60, ge=1)
-    unknown_order_bound_s: int = Field(default=120, ge=5)
-    adopt_unknown_positions: bool = False
-    reconcile_max_age_s: int = Field(default=300, ge=30)
-
-    # --- trailing -----------------------------------------------------------------------------------
-    trailing_steps_pct: Annotated[tuple[tuple[float, float], ...], NoDecode] = (
-        (10.0, 0.0),
-        (20.0, 10.0),
-        (50.0, 30.0),
-    )
-    extend_take_profit: bool = False
-
-    # --- workers --------------------------------------------------------------------------------------
-    heatmap_workers: int = Field(default=2, ge=1, le=64)
-    heatmap_concurrency: int = Field(default=8, ge=1, le=256)
-    heatmap_batch: int = Field(default=24, ge=1, le=1000)
-    flower_port: int = Field(default=5555, ge=1, le=65_535)
-    flower_basic_auth: SecretStr = SecretStr("")
-    beat_redundant: bool = False
-    beat_state_dir: Path = Path("celerybeat-schedule")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["console", "json"] = "console"
-    archive_raw: bool = False
-
-    # --- retention -----------------------------------------------------------------------------------
-    keep_snapshots_days: int = Field(default=30, ge=1)
-    keep_ticks_days: int = Field(default=30, ge=1)
-    keep_candles_days: int = Field(default=400, ge=1)
-    keep_logs_days: int = Field(default=90, ge=32)
-    keep_clusters_days: int = Field(default=400, ge=30)
-
-    # --- simulator --------------------------------------------------------------------------------------
-    simulator_host: str = "127.0.0.1"
-    simulator_port: int = Field(default=8900, ge=1, le=65_535)
-    simulator_market: str = "synthetic"
-    simulator_seed: int = 7
-    simulator_coins: int = Field(default=60, ge=1, le=5000)
-    simulator_equity_usd: float = Field(default=10_000.0, gt=0)
-    simulator_symbols: SymbolList = ()
-    simulator_coinglass_calls_per_min: int = Field(default=1200, ge=1, le=1_000_000)
-    simulator_warm_maps: bool = True
-
-    @field_validator("majors", "blacklist", "simulator_symbols", "ladder_coins", mode="before")
-    @classmethod
-    def _split_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip().upper() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("autotraders", mode="before")
-    @classmethod
-    def _read_traders(cls, value: object) -> object:
-        return parse_traders(value) if isinstance(value, str) else value
-
-    @field_validator("autotrader_name")
-    @classmethod
-    def _refuse_taken_name(cls, value: str) -> str:
-        if value in TAKEN_NAMES:
-            raise ValueError("it is the name of another agent")
-        return value
-
-    @field_validator("x_kinds", "broadcast_repeat_kinds", mode="before")
-    @classmethod
-    def _split_kinds(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("trailing_steps_pct", mode="before")
-    @classmethod
-    def _split_steps(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(
-                tuple(float(number) for number in step.split(":"))
-                for step in value.split(",")
-                if step.strip()
-            )
-        return value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
