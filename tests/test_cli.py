@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-from whalestack import cli
+from whalestack.cli import app, base
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
@@ -21,13 +21,13 @@ def runtime(
     monkeypatch: pytest.MonkeyPatch, service_settings: Settings, dispatcher: RecordingDispatcher
 ) -> Runtime:
     runtime = Runtime(service_settings, dispatcher)
-    monkeypatch.setattr(cli, "get_settings", lambda: service_settings)
-    monkeypatch.setattr(cli, "get_runtime", lambda: runtime)
+    monkeypatch.setattr(base, "get_settings", lambda: service_settings)
+    monkeypatch.setattr(base, "get_runtime", lambda: runtime)
     return runtime
 
 
 def whalestack(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, list(words))
+    return CliRunner().invoke(app, list(words))
 
 
 def rank(db: Database, clock: ManualClock) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from whalestack import cli
+from whalestack.cli import app, base
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
@@ -26,8 +26,8 @@ def _on_this_database(
     traders = parse_traders("careful:CONSERVATIVE,bold:AGGRESSIVE:risk=0.5")
     settings = service_settings.model_copy(update={"autotraders": traders})
     runtime = Runtime(settings, dispatcher)
-    monkeypatch.setattr(cli, "get_settings", lambda: settings)
-    monkeypatch.setattr(cli, "get_runtime", lambda: runtime)
+    monkeypatch.setattr(base, "get_settings", lambda: settings)
+    monkeypatch.setattr(base, "get_runtime", lambda: runtime)
 
 
 def add_trade(db: Database, clock: ManualClock, agent: str, symbol: str, pnl_pct: float) -> None:
@@ -52,7 +52,7 @@ def add_trade(db: Database, clock: ManualClock, agent: str, symbol: str, pnl_pct
 
 
 def printed(*arguments: str) -> list[dict[str, object]]:
-    result = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
     found: list[dict[str, object]] = json.loads(result.stdout)
     return found

@@ -1,0 +1,97 @@
+"""The services of one process that watch the market."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from whalestack.runtime.stores import Stores
+
+if TYPE_CHECKING:
+    from whalestack.scanners.board import BoardScanner
+    from whalestack.scanners.coin_history import CoinHistoryScanner
+    from whalestack.scanners.coins import CoinScanner
+    from whalestack.scanners.heatmap import HeatmapScanner
+    from whalestack.scanners.movers import MoverScanner
+    from whalestack.scanners.outcomes import OutcomeScanner
+    from whalestack.scanners.ranking import RankingScanner
+    from whalestack.scanners.signals import SignalScanner
+    from whalestack.scanners.spikes import SpikeScanner
+    from whalestack.scanners.thresholds import ThresholdScanner
+    from whalestack.sockets.process import StreamsProcess
+
+
+class Scanners(Stores):
+    """What finds things and writes them down."""
+
+    @cached_property
+    def coin_scanner(self) -> CoinScanner:
+        from whalestack.scanners.coins import CoinScanner
+
+        return CoinScanner(
+            db=self.db, bybit=self.bybit, coinglass=self.coinglass, settings=self.settings, clock=self.clock
+        )
+
+    @cached_property
+    def heatmap_scanner(self) -> HeatmapScanner:
+        from whalestack.scanners.heatmap import HeatmapScanner
+
+        return HeatmapScanner(
+            db=self.db, coinglass=self.coinglass, settings=self.settings, clock=self.clock, live=self.live
+        )
+
+    @cached_property
+    def ranking_scanner(self) -> RankingScanner:
+        from whalestack.scanners.ranking import RankingScanner
+
+        return RankingScanner(db=self.db, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def mover_scanner(self) -> MoverScanner:
+        from whalestack.scanners.movers import MoverScanner
+
+        return MoverScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def spike_scanner(self) -> SpikeScanner:
+        from whalestack.scanners.spikes import SpikeScanner
+
+        return SpikeScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def board_scanner(self) -> BoardScanner:
+        from whalestack.scanners.board import BoardScanner
+
+        return BoardScanner(db=self.db, clock=self.clock)
+
+    @cached_property
+    def signal_scanner(self) -> SignalScanner:
+        from whalestack.scanners.signals import SignalScanner
+
+        return SignalScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def outcome_scanner(self) -> OutcomeScanner:
+        from whalestack.scanners.outcomes import OutcomeScanner
+
+        return OutcomeScanner(db=self.db, clock=self.clock)
+
+    @cached_property
+    def coin_history_scanner(self) -> CoinHistoryScanner:
+        from whalestack.scanners.coin_history import CoinHistoryScanner
+
+        return CoinHistoryScanner(db=self.db, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def threshold_scanner(self) -> ThresholdScanner:
+        from whalestack.scanners.thresholds import ThresholdScanner
+
+        return ThresholdScanner(db=self.db, settings=self.settings, clock=self.clock)
+
+    def streams_process(self) -> StreamsProcess:
+        """The process that listens to the exchange; it runs once."""
+        from whalestack.sockets.process import StreamsProcess
+
+        return StreamsProcess(
+            settings=self.settings, db=self.db, live=self.live, dispatcher=self.dispatcher, clock=self.clock
+        )
