@@ -43,3 +43,5 @@ class MachineSettings(BaseSettings):
     simulator_symbols: SymbolList = ()
     simulator_coinglass_calls_per_min: int = Field(default=1200, ge=1, le=1_000_000)
     simulator_warm_maps: bool = True
+    simulator_maps: Literal["grown", "fixed"] = "grown"
+    simulator_map_cells: int = Field(default=17_000, ge=1000, le=60_000)

@@ -20,6 +20,7 @@ from whalestack.math.timeframes import SERVED_TIMEFRAMES
 from whalestack.simulator import coinglass_tables as tables
 from whalestack.simulator.coin_names import Coin, coins_by_name
 from whalestack.simulator.coinglass_tables import Params, Refusal
+from whalestack.simulator.fixed_maps import Gzipped
 from whalestack.simulator.heatmaps import View
 from whalestack.simulator.world import World
 
@@ -28,7 +29,8 @@ AGGREGATE_FACTOR = 3.0
 """An aggregated map counts the positions of all exchanges: taken as three of this size."""
 MODELS = ("model1", "model2", "model3")
 
-Maker = Callable[[Params], bytes | Awaitable[bytes]]
+Body = bytes | Gzipped
+Maker = Callable[[Params], Body | Awaitable[Body]]
 
 
 class CallBudget:
@@ -91,7 +93,7 @@ class CoinglassApi:
         try:
             self._check(request)
             made = make(request.query)
-            body = made if isinstance(made, bytes) else await made
+            body = made if isinstance(made, bytes | Gzipped) else await made
         except Refusal as refusal:
             self._world.coinglass_counts[f"code_{refusal.code}"] += 1
             body = orjson.dumps({"code": refusal.code, "msg": refusal.message})
@@ -102,7 +104,17 @@ class CoinglassApi:
                 content_type="application/json",
             )
         self._world.coinglass_counts["ok"] += 1
-        return web.Response(body=body, headers=self.budget.headers(), content_type="application/json")
+        return self._response(request, body)
+
+    def _response(self, request: web.Request, body: Body) -> web.Response:
+        headers = self.budget.headers()
+        if isinstance(body, Gzipped):
+            if "gzip" in request.headers.get("Accept-Encoding", ""):
+                headers["Content-Encoding"] = "gzip"
+                body = body.body
+            else:
+                body = body.plain()
+        return web.Response(body=body, headers=headers, content_type="application/json")
 
     def _check(self, request: web.Request) -> None:
         key = request.headers.get("CG-API-KEY")
@@ -120,12 +132,12 @@ class CoinglassApi:
             raise Refusal("400", "The requested coin is not supported. Please check supported-coins.")
         return self.coins[name]
 
-    def aggregated_heatmap(self, params: Params, model: str) -> bytes:
+    def aggregated_heatmap(self, params: Params, model: str) -> Body:
         """`aggregated-heatmap/modelN`: symbol and range."""
         coin = self.coin(params)
         return self._heatmap(coin, tables.needed(params, "range"), model, AGGREGATE_FACTOR)
 
-    def pair_heatmap(self, params: Params, model: str) -> bytes:
+    def pair_heatmap(self, params: Params, model: str) -> Body:
         """`heatmap/modelN`: exchange, the exchange's own symbol, and range."""
         exchange, symbol = tables.needed(params, "exchange"), tables.needed(params, "symbol")
         if exchange not in EXCHANGES or symbol not in self._world.market.symbols:
@@ -135,7 +147,7 @@ class CoinglassApi:
             raise tables.no_such_pair()
         return self._heatmap(coin, tables.needed(params, "range"), model, 1.0)
 
-    def _heatmap(self, coin: Coin, timeframe: str, model: str, factor: float) -> bytes:
+    def _heatmap(self, coin: Coin, timeframe: str, model: str, factor: float) -> Body:
         if timeframe not in SERVED_TIMEFRAMES:
             raise Refusal("400", "The requested range is not supported")
         self._world.coinglass_counts["heatmaps"] += 1
@@ -193,7 +205,7 @@ def routes(world: World) -> list[web.RouteDef]:
     return found
 
 
-def _bound(make: Callable[[Params, str], bytes], model: str) -> Maker:
+def _bound(make: Callable[[Params, str], Body], model: str) -> Maker:
     return lambda params: make(params, model)
 
 

@@ -18,7 +18,9 @@ _START_AFTER_S = 0.5
 
 async def warm_maps(world: World) -> None:
     """Model every coin's ranges one by one, resting as long as each took."""
-    coins = coins_by_name(world.market.symbols).values()
+    coins = list(coins_by_name(world.market.symbols).values())
+    if world.settings.simulator_maps == "fixed":
+        coins = coins[:1]  # one coin's maps make the pool of all
     if len(coins) * len(SERVED_TIMEFRAMES) > _MOST_MAPS or not world.settings.simulator_warm_maps:
         return
     await asyncio.sleep(_START_AFTER_S)

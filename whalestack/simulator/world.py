@@ -15,6 +15,7 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.simulator.exchange import EventLog, Exchange
 from whalestack.simulator.faults import Faults
+from whalestack.simulator.fixed_maps import FixedHeatmaps
 from whalestack.simulator.heatmaps import Heatmaps
 from whalestack.simulator.market.base import Market, Tick
 from whalestack.simulator.market.build import build_market
@@ -27,6 +28,7 @@ STEP_S = 0.05
 """Real seconds between two moves of the market."""
 
 StepListener = Callable[[int, list[Tick]], None]
+PushListener = Callable[[int, str], None]
 
 
 @dataclass
@@ -45,6 +47,8 @@ class World:
         coinglass_counts: answers of the CoinGlass API by what they were.
         listeners: called after each step with (now_ms, ticks); the sockets publish there.
             A listener must not block.
+        push_listeners: called after a forced price with (now_ms, symbol): the sockets tell it at
+            once, and do not wait for their next round.
         bybit_ahead_ms: how far Bybit's real clock is ahead of this machine's: what a client sees
             whose own clock has jumped.
     """
@@ -56,9 +60,10 @@ class World:
     telegram: TelegramServer
     x: XServer
     event_log: EventLog
-    heatmaps: Heatmaps
+    heatmaps: Heatmaps | FixedHeatmaps
     faults: Faults = field(default_factory=Faults)
     listeners: list[StepListener] = field(default_factory=list)
+    push_listeners: list[PushListener] = field(default_factory=list)
     coinglass_counts: Counter[str] = field(default_factory=Counter)
     started_real_s: float = field(default_factory=time.monotonic)
     bybit_ahead_ms: int = 0
@@ -71,15 +76,20 @@ class World:
         """Move everything to the clock's present; returns the ticks passed."""
         return self.deliver(self.market.advance(self.clock.now_ms()))
 
-    def push_price(self, symbol: str, price: float) -> Tick:
-        """Force a coin's price and let the exchange and the sockets see it at once.
+    def push_price(
+        self, symbol: str, price: float, *, turnover_usd: float = 0.0, open_interest: float | None = None
+    ) -> Tick:
+        """Force a coin's price, and what is traded and held at it, and let the exchange and the
+        sockets see it at once; arguments as `Market.push_price`.
 
         Raises:
             KeyError: the market does not play the symbol.
         """
         self.step()
-        tick = self.market.push_price(symbol, price)
+        tick = self.market.push_price(symbol, price, turnover_usd=turnover_usd, open_interest=open_interest)
         self.deliver([tick])
+        for listener in self.push_listeners:
+            listener(self.market.now_ms, symbol)
         return tick
 
     def deliver(self, ticks: list[Tick]) -> list[Tick]:
@@ -120,5 +130,11 @@ def build_world(settings: Settings, clock: Clock | None = None, market: Market |
         telegram=TelegramServer.from_settings(settings),
         x=XServer.from_settings(settings),
         event_log=log_of_events,
-        heatmaps=Heatmaps(market),
+        heatmaps=_heatmaps(settings, market),
     )
+
+
+def _heatmaps(settings: Settings, market: Market) -> Heatmaps | FixedHeatmaps:
+    if settings.simulator_maps == "fixed":
+        return FixedHeatmaps(market, settings.simulator_map_cells)
+    return Heatmaps(market)
