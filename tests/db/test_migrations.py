@@ -8,8 +8,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, UniqueConstraint, inspect
 
 from whalestack.db import migrations
 from whalestack.db.engine import Database, make_engine
@@ -93,3 +94,21 @@ def test_sql_can_be_written_out_for_people_who_run_it_themselves() -> None:
 
     assert 0 == done.returncode, done.stderr
     assert "CREATE TABLE trades" in done.stdout
+
+
+def test_every_foreign_key_has_an_index_that_begins_with_it() -> None:
+    """Deleting a row looks for those that refer to it; without an index that reads the whole table."""
+    bare = [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if column.foreign_keys and not _leads_an_index(column)
+    ]
+    assert [] == bare
+
+
+def _leads_an_index(column: Column[Any]) -> bool:
+    indexes = [list(each.columns) for each in column.table.indexes]
+    unique = [list(each.columns) for each in column.table.constraints if isinstance(each, UniqueConstraint)]
+    keys = [*indexes, *unique, list(column.table.primary_key.columns)]
+    return any(columns[0] is column for columns in keys if columns)

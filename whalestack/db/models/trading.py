@@ -60,6 +60,7 @@ class TradePlan(Base):
         UniqueConstraint("signal_id", "agent_name"),
         Index("uq_trade_plans_active_symbol", "symbol", unique=True, postgresql_where=OPEN_PLAN),
         Index("ix_trade_plans_status", "status"),
+        Index("ix_trade_plans_cluster_id", "cluster_id"),
     )
 
     id: Mapped[BigId]
@@ -117,6 +118,7 @@ class Order(Base):
             postgresql_where="status in ('intent', 'sent', 'unknown', 'new', 'partially_filled')",
         ),
         Index("ix_orders_plan_id", "plan_id"),
+        Index("ix_orders_trade_id", "trade_id"),
     )
 
     order_link_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -181,6 +183,7 @@ class Trade(Base):
         CheckConstraint("status in ('open', 'closed', 'stopped_out')", name="status"),
         Index("uq_trades_open_symbol", "symbol", unique=True, postgresql_where="status = 'open'"),
         Index("ix_trades_entry_time", "entry_time"),
+        Index("ix_trades_plan_id", "plan_id"),
     )
 
     id: Mapped[BigId]
