@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from tests.scanners.market_rows import add_minutes, add_thresholds
 from whalestack.clock import ManualClock
@@ -19,7 +22,9 @@ from whalestack.db.live import LiveMarket
 from whalestack.db.market_frames import load_frame
 from whalestack.db.models import CoinThreshold, FastPriceMover, OiVolumeSpike
 from whalestack.dispatch import Job, RecordingDispatcher
+from whalestack.errors import TryAgain
 from whalestack.scanners.movers import MoverScanner
+from whalestack.scanners.moves import MinuteMoves, MoveScanner, load_minute
 from whalestack.scanners.spikes import SpikeScanner
 from whalestack.scanners.thresholds import ThresholdScanner, load_thresholds
 
@@ -32,14 +37,31 @@ def live(redis_state_url: str) -> Iterator[LiveMarket]:
         yield LiveMarket(client)
 
 
-@pytest.fixture
-def movers(db: Database, live: LiveMarket, settings: Settings, clock: ManualClock) -> MoverScanner:
-    return MoverScanner(db=db, live=live, settings=settings, clock=clock)
+@dataclass
+class Looking:
+    """One looker, shown the minute that has just closed."""
+
+    db: Database
+    settings: Settings
+    clock: ManualClock
+    looker: MoverScanner | SpikeScanner
+
+    def scan(self) -> Any:
+        with self.db.begin() as work:
+            minute = load_minute(work.session, self.settings, self.clock.now())
+        return self.looker.look(minute)
 
 
 @pytest.fixture
-def spikes(db: Database, live: LiveMarket, settings: Settings, clock: ManualClock) -> SpikeScanner:
-    return SpikeScanner(db=db, live=live, settings=settings, clock=clock)
+def movers(db: Database, live: LiveMarket, settings: Settings, clock: ManualClock) -> Looking:
+    looker = MoverScanner(db=db, live=live, settings=settings, clock=clock)
+    return Looking(db, settings, clock, looker)
+
+
+@pytest.fixture
+def spikes(db: Database, live: LiveMarket, settings: Settings, clock: ManualClock) -> Looking:
+    looker = SpikeScanner(db=db, live=live, settings=settings, clock=clock)
+    return Looking(db, settings, clock, looker)
 
 
 def test_a_frame_holds_the_closed_minutes_of_all_coins(db: Database, clock: ManualClock):
@@ -58,7 +80,7 @@ def test_a_frame_holds_the_closed_minutes_of_all_coins(db: Database, clock: Manu
     assert frame.open_interest.tolist()[0][1:] == [5.0, 6.0]
 
 
-def test_an_empty_market_has_no_movers_and_no_spikes(movers: MoverScanner, spikes: SpikeScanner):
+def test_an_empty_market_has_no_movers_and_no_spikes(movers: Looking, spikes: Looking):
     """Nothing recorded yet is not an error."""
     assert movers.scan().coins == 0
     assert spikes.scan().coins == 0
@@ -66,7 +88,7 @@ def test_an_empty_market_has_no_movers_and_no_spikes(movers: MoverScanner, spike
 
 def test_movers_are_stored_and_refetched_fastest_first(
     db: Database,
-    movers: MoverScanner,
+    movers: Looking,
     clock: ManualClock,
     dispatcher: RecordingDispatcher,
     settings: Settings,
@@ -89,7 +111,7 @@ def test_movers_are_stored_and_refetched_fastest_first(
 
 
 def test_a_second_look_at_the_same_minute_changes_nothing(
-    db: Database, movers: MoverScanner, clock: ManualClock, dispatcher: RecordingDispatcher
+    db: Database, movers: Looking, clock: ManualClock, dispatcher: RecordingDispatcher
 ):
     """Beat twice, or a redelivered task: one row, one refetch."""
     add_minutes(db, "AUSDT", clock.now(), [100.0] * HOUR + [103.0])
@@ -100,7 +122,7 @@ def test_a_second_look_at_the_same_minute_changes_nothing(
     assert len(dispatcher.jobs) == 1
 
 
-def test_what_is_ordinary_for_a_coin_is_no_mover(db: Database, movers: MoverScanner, clock: ManualClock):
+def test_what_is_ordinary_for_a_coin_is_no_mover(db: Database, movers: Looking, clock: ManualClock):
     """A coin that often moves 4 % in a minute must move more than that; learned never undercuts the floor."""
     for symbol, learned in (("AUSDT", 4.0), ("BUSDT", 0.1), ("CUSDT", None)):
         add_minutes(db, symbol, clock.now(), [100.0] * HOUR + [103.0 if symbol == "AUSDT" else 101.9])
@@ -109,9 +131,7 @@ def test_what_is_ordinary_for_a_coin_is_no_mover(db: Database, movers: MoverScan
     assert movers.scan().movers == ()
 
 
-def test_a_coin_without_a_bar_for_the_minute_is_left_out(
-    db: Database, movers: MoverScanner, clock: ManualClock
-):
+def test_a_coin_without_a_bar_for_the_minute_is_left_out(db: Database, movers: Looking, clock: ManualClock):
     """Its last bar is two minutes old: what it did in the last minute is not known."""
     add_minutes(db, "AUSDT", clock.now() - timedelta(minutes=2), [100.0] * HOUR + [110.0])
     assert movers.scan().coins == 0
@@ -123,12 +143,13 @@ def test_a_mover_is_stored_without_redis(
     """The cool-down is not known then, and the next refresh brings the maps anyway."""
     dead = LiveMarket(redis.Redis(port=1, retry=Retry(NoBackoff(), 0)))
     add_minutes(db, "AUSDT", clock.now(), [100.0] * HOUR + [103.0])
-    report = MoverScanner(db=db, live=dead, settings=settings, clock=clock).scan()
+    looker = MoverScanner(db=db, live=dead, settings=settings, clock=clock)
+    report = Looking(db, settings, clock, looker).scan()
     assert (report.movers, report.refetched, dispatcher.jobs) == (("AUSDT",), (), [])
 
 
 def test_spikes_of_interest_or_volume(
-    db: Database, spikes: SpikeScanner, clock: ManualClock, dispatcher: RecordingDispatcher
+    db: Database, spikes: Looking, clock: ManualClock, dispatcher: RecordingDispatcher
 ):
     """A: open interest -4 %. B: volume 3 times. C: both with the price: told to the signal scanner.
 
@@ -155,8 +176,8 @@ def test_spikes_of_interest_or_volume(
 
 def test_a_mover_and_a_spike_of_one_coin_are_one_refetch(
     db: Database,
-    movers: MoverScanner,
-    spikes: SpikeScanner,
+    movers: Looking,
+    spikes: Looking,
     clock: ManualClock,
     dispatcher: RecordingDispatcher,
 ):
@@ -166,11 +187,58 @@ def test_a_mover_and_a_spike_of_one_coin_are_one_refetch(
     assert spikes.scan().refetched == ()
 
 
-def test_unknown_open_interest_is_no_spike(db: Database, spikes: SpikeScanner, clock: ManualClock):
+def test_unknown_open_interest_is_no_spike(db: Database, spikes: Looking, clock: ManualClock):
     """A coin whose open interest was never seen is judged by its volume."""
     add_minutes(db, "AUSDT", clock.now(), [100.0] * 71, interest=None)
     report = spikes.scan()
     assert (report.coins, report.spikes) == (1, ())
+
+
+@contextmanager
+def statements(db: Database) -> Iterator[list[str]]:
+    """What is asked of the database in the block."""
+    asked: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+def test_the_market_is_read_once_a_minute_for_movers_and_spikes(
+    db: Database, movers: Looking, spikes: Looking, settings: Settings, clock: ManualClock
+):
+    """Both look at the same frame: one reading of the candles, two services, two tables."""
+    for symbol in ("AUSDT", "BUSDT", "CUSDT"):
+        add_minutes(db, symbol, clock.now(), [100.0] * HOUR + [103.0], turnover=[10.0] * HOUR + [90.0])
+    both = MoveScanner(db=db, settings=settings, clock=clock, lookers=(movers.looker, spikes.looker))
+    with statements(db) as asked:
+        both.scan()
+    assert len([text for text in asked if "from candles" in text]) == 1
+    with db.begin() as work:
+        assert len(work.session.scalars(select(FastPriceMover)).all()) == 3
+        assert len(work.session.scalars(select(OiVolumeSpike)).all()) == 3
+
+
+def test_where_one_looker_fails_the_other_has_looked(
+    db: Database, spikes: Looking, settings: Settings, clock: ManualClock
+):
+    """The error goes on to the task, after everybody's turn."""
+
+    class Broken:
+        def look(self, minute: MinuteMoves) -> None:
+            raise TryAgain("the database was away for a moment")
+
+    add_minutes(db, "AUSDT", clock.now(), [100.0] * HOUR + [100.0], interest=[1000.0] * HOUR + [960.0])
+    both = MoveScanner(db=db, settings=settings, clock=clock, lookers=(Broken(), spikes.looker))
+    with pytest.raises(TryAgain):
+        both.scan()
+    with db.begin() as work:
+        assert len(work.session.scalars(select(OiVolumeSpike)).all()) == 1
 
 
 def wave(minutes: int) -> list[float]:

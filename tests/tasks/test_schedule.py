@@ -43,7 +43,7 @@ def test_at_speed_one_the_refresh_is_on_the_five_minute_mark(settings: Settings)
 def test_a_faster_market_is_scheduled_faster(settings: Settings) -> None:
     fast = beat_schedule(settings.model_copy(update={"clock_speed": 60.0}))
     assert fast["heatmap.refresh"]["schedule"] == schedule(5.0)
-    assert fast["scan.movers"]["schedule"] == schedule(1.0)
+    assert fast["scan.moves"]["schedule"] == schedule(1.0)
 
 
 def test_a_message_expires_before_its_successor_but_one(settings: Settings) -> None:
@@ -56,7 +56,7 @@ def test_in_a_fast_market_what_repairs_still_waits_for_its_turn(settings: Settin
     """A queue that is seconds long after a worker's death must not starve the poll."""
     fast = beat_schedule(settings.model_copy(update={"clock_speed": 60.0}))
     assert fast["trade.poll"]["options"]["expires"] == 5.0
-    assert fast["scan.movers"]["options"]["expires"] == 1.0
+    assert fast["scan.moves"]["options"]["expires"] == 1.0
 
 
 def test_no_task_can_outlive_the_visibility_timeout(settings: Settings) -> None:

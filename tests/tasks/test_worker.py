@@ -58,27 +58,27 @@ class Scanner:
 @pytest.fixture
 def scanner(runtime: Runtime) -> Scanner:
     scanner = Scanner()
-    runtime.__dict__["mover_scanner"] = scanner
+    runtime.__dict__["move_scanner"] = scanner
     return scanner
 
 
 def test_a_scan_that_still_runs_is_not_started_again(
     celery_app: Celery, runtime: Runtime, scanner: Scanner, worker: object
 ) -> None:
-    celery_app.send_task("scan.movers")
+    celery_app.send_task("scan.moves")
     assert scanner.entered.wait(20)
-    celery_app.send_task("scan.movers")
-    wait_until(lambda: "skipped_overlap" in statuses(runtime, "scan.movers"), "the skipped run")
+    celery_app.send_task("scan.moves")
+    wait_until(lambda: "skipped_overlap" in statuses(runtime, "scan.moves"), "the skipped run")
     scanner.may_end.set()
-    wait_until(lambda: "ok" in statuses(runtime, "scan.movers"), "the end of the first run")
+    wait_until(lambda: "ok" in statuses(runtime, "scan.moves"), "the end of the first run")
     assert scanner.runs == 1
 
 
 def test_a_message_that_came_too_late_is_dropped_and_counted(
     celery_app: Celery, runtime: Runtime, scanner: Scanner, worker: object
 ) -> None:
-    celery_app.send_task("scan.movers", expires=datetime.now(UTC))
-    wait_until(lambda: statuses(runtime, "scan.movers") == ["expired"], "the dropped message")
+    celery_app.send_task("scan.moves", expires=datetime.now(UTC))
+    wait_until(lambda: statuses(runtime, "scan.moves") == ["expired"], "the dropped message")
     assert scanner.runs == 0
 
 
@@ -86,20 +86,20 @@ def test_what_may_be_tried_again_is_not_a_failure(
     celery_app: Celery, runtime: Runtime, scanner: Scanner, worker: object
 ) -> None:
     scanner.error = TryAgain("the exchange is away")
-    celery_app.send_task("scan.movers")
-    wait_until(lambda: statuses(runtime, "scan.movers") == ["try_again"], "the run")
+    celery_app.send_task("scan.moves")
+    wait_until(lambda: statuses(runtime, "scan.moves") == ["try_again"], "the run")
 
 
 def test_a_failure_is_recorded_and_the_worker_goes_on(
     celery_app: Celery, runtime: Runtime, scanner: Scanner, worker: object
 ) -> None:
     scanner.error = ValueError("a bug")
-    celery_app.send_task("scan.movers")
-    wait_until(lambda: statuses(runtime, "scan.movers") == ["failed"], "the failed run")
+    celery_app.send_task("scan.moves")
+    wait_until(lambda: statuses(runtime, "scan.moves") == ["failed"], "the failed run")
     scanner.error = None
     scanner.may_end.set()
-    celery_app.send_task("scan.movers")
-    wait_until(lambda: statuses(runtime, "scan.movers") == ["failed", "ok"], "the next run")
+    celery_app.send_task("scan.moves")
+    wait_until(lambda: statuses(runtime, "scan.moves") == ["failed", "ok"], "the next run")
 
 
 def test_canaries_reach_every_queue(celery_app: Celery, runtime: Runtime, worker: object) -> None:

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from whalestack.scanners.coin_history import CoinHistoryScanner
     from whalestack.scanners.coins import CoinScanner
     from whalestack.scanners.heatmap import HeatmapScanner
-    from whalestack.scanners.movers import MoverScanner
+    from whalestack.scanners.moves import MoveScanner
     from whalestack.scanners.outcomes import OutcomeScanner
     from whalestack.scanners.ranking import RankingScanner
     from whalestack.scanners.signals import SignalScanner
-    from whalestack.scanners.spikes import SpikeScanner
     from whalestack.scanners.thresholds import ThresholdScanner
     from whalestack.sockets.process import StreamsProcess
 
@@ -47,16 +46,14 @@ class Scanners(Stores):
         return RankingScanner(db=self.db, settings=self.settings, clock=self.clock)
 
     @cached_property
-    def mover_scanner(self) -> MoverScanner:
+    def move_scanner(self) -> MoveScanner:
         from whalestack.scanners.movers import MoverScanner
-
-        return MoverScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
-
-    @cached_property
-    def spike_scanner(self) -> SpikeScanner:
+        from whalestack.scanners.moves import MoveScanner
         from whalestack.scanners.spikes import SpikeScanner
 
-        return SpikeScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+        movers = MoverScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+        spikes = SpikeScanner(db=self.db, live=self.live, settings=self.settings, clock=self.clock)
+        return MoveScanner(db=self.db, settings=self.settings, clock=self.clock, lookers=(movers, spikes))
 
     @cached_property
     def board_scanner(self) -> BoardScanner:

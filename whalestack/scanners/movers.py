@@ -12,12 +12,10 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.engine import Database, UnitOfWork
 from whalestack.db.live import LiveMarket
-from whalestack.db.market_frames import MarketFrame, load_frame
 from whalestack.db.models import FastPriceMover
 from whalestack.math.triggers import MarketMove, is_mover
-from whalestack.scanners.moves import FRAME_MINUTES, latest_moves
+from whalestack.scanners.moves import MinuteMoves
 from whalestack.scanners.refetching import Refetcher
-from whalestack.scanners.thresholds import floors_of, load_thresholds
 
 log = structlog.get_logger()
 
@@ -38,7 +36,7 @@ class MoverReport:
 
 
 class MoverScanner:
-    """Looks at the last closed minute of every coin. The streams see movers within it.
+    """Looks at a closed minute of every coin. The streams see movers within it.
 
     A second look at the same minute changes nothing: a row is one coin in one minute.
 
@@ -51,44 +49,39 @@ class MoverScanner:
 
     def __init__(self, *, db: Database, live: LiveMarket, settings: Settings, clock: Clock) -> None:
         self._db = db
-        self._settings = settings
-        self._clock = clock
         self._refetcher = Refetcher(live=live, settings=settings, clock=clock)
 
-    def scan(self) -> MoverReport:
+    def look(self, minute: MinuteMoves) -> MoverReport:
         """Find, store and have refetched."""
+        movers = _movers(minute)
         with self._db.begin() as work:
-            frame = load_frame(work.session, now=self._clock.now(), minutes=FRAME_MINUTES)
-            moves = latest_moves(frame)
-            movers = self._movers(work, moves)
-            _store(work, frame, movers)
+            _store(work, minute, movers)
             refetched = self._refetcher.ask(work, movers, "mover")
-        report = MoverReport(len(moves), tuple(movers), refetched)
+        report = MoverReport(len(minute.moves), tuple(movers), refetched)
         log.info("movers_scanned", coins=report.coins, movers=len(movers), refetched=len(refetched))
         return report
 
-    def _movers(self, work: UnitOfWork, moves: Mapping[str, MarketMove]) -> dict[str, MarketMove]:
-        """Those that moved fast for themselves, fastest first."""
-        thresholds = load_thresholds(work.session, self._settings)
-        floors = floors_of(self._settings)
-        found = [
-            (symbol, move) for symbol, move in moves.items() if is_mover(move, thresholds.get(symbol, floors))
-        ]
-        found.sort(key=lambda pair: (-_speed(pair[1]), pair[0]))
-        return dict(found)
+
+def _movers(minute: MinuteMoves) -> dict[str, MarketMove]:
+    """Those that moved fast for themselves, fastest first."""
+    found = [
+        (symbol, move) for symbol, move in minute.moves.items() if is_mover(move, minute.thresholds(symbol))
+    ]
+    found.sort(key=lambda pair: (-_speed(pair[1]), pair[0]))
+    return dict(found)
 
 
 def _speed(move: MarketMove) -> float:
     return max(abs(move.price_change_1m_pct or 0.0), abs(move.price_change_5m_pct or 0.0))
 
 
-def _store(work: UnitOfWork, frame: MarketFrame, movers: Mapping[str, MarketMove]) -> None:
+def _store(work: UnitOfWork, minute: MinuteMoves, movers: Mapping[str, MarketMove]) -> None:
     if not movers:
         return
     rows = [
         {
             "symbol": symbol,
-            "detected_at": frame.ended_at,
+            "detected_at": minute.ended_at,
             "price_1min_change": move.price_change_1m_pct,
             "price_5min_change": move.price_change_5m_pct,
             "price": move.price,

@@ -12,13 +12,11 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.engine import Database, UnitOfWork
 from whalestack.db.live import LiveMarket
-from whalestack.db.market_frames import MarketFrame, load_frame
 from whalestack.db.models import OiVolumeSpike
 from whalestack.dispatch import Job
 from whalestack.math.triggers import MarketMove, TriggerThresholds, is_spike, is_trigger
-from whalestack.scanners.moves import FRAME_MINUTES, latest_moves
+from whalestack.scanners.moves import MinuteMoves
 from whalestack.scanners.refetching import Refetcher
-from whalestack.scanners.thresholds import floors_of, load_thresholds
 
 log = structlog.get_logger()
 
@@ -43,7 +41,7 @@ class SpikeReport:
 
 
 class SpikeScanner:
-    """Looks at the last closed minute of every coin. The streams see spikes within it.
+    """Looks at a closed minute of every coin. The streams see spikes within it.
 
     What the streams see first, this sees again, and the signal is one and the same; what
     they miss while they reconnect is not missed.
@@ -57,29 +55,21 @@ class SpikeScanner:
 
     def __init__(self, *, db: Database, live: LiveMarket, settings: Settings, clock: Clock) -> None:
         self._db = db
-        self._settings = settings
-        self._clock = clock
         self._refetcher = Refetcher(live=live, settings=settings, clock=clock)
 
-    def scan(self) -> SpikeReport:
+    def look(self, minute: MinuteMoves) -> SpikeReport:
         """Find, store, have refetched and have considered."""
+        spikes = _spikes(minute)
+        triggers = [
+            symbol for symbol, move in spikes.items() if _triggers_some_way(move, minute.thresholds(symbol))
+        ]
         with self._db.begin() as work:
-            frame = load_frame(work.session, now=self._clock.now(), minutes=FRAME_MINUTES)
-            moves = latest_moves(frame)
-            thresholds = load_thresholds(work.session, self._settings)
-            floors = floors_of(self._settings)
-            spikes = _spikes(moves, thresholds, floors)
-            _store(work, frame, spikes)
-            triggers = [
-                symbol
-                for symbol, move in spikes.items()
-                if _triggers_some_way(move, thresholds.get(symbol, floors))
-            ]
+            _store(work, minute, spikes)
             for symbol in triggers:
                 # After the cool-down of a minute this would be told again by the next scan.
                 work.dispatch_after_commit(Job(CONSIDER_TASK, {"symbol": symbol}, expires_s=60))
             refetched = self._refetcher.ask(work, spikes, "spike")
-        report = SpikeReport(len(moves), tuple(spikes), tuple(triggers), refetched)
+        report = SpikeReport(len(minute.moves), tuple(spikes), tuple(triggers), refetched)
         log.info(
             "spikes_scanned",
             coins=report.coins,
@@ -90,13 +80,11 @@ class SpikeScanner:
         return report
 
 
-def _spikes(
-    moves: Mapping[str, MarketMove], thresholds: Mapping[str, TriggerThresholds], floors: TriggerThresholds
-) -> dict[str, MarketMove]:
+def _spikes(minute: MinuteMoves) -> dict[str, MarketMove]:
     """Those that spike for themselves, strongest first in multiples of their threshold."""
     found = []
-    for symbol, move in moves.items():
-        own = thresholds.get(symbol, floors)
+    for symbol, move in minute.moves.items():
+        own = minute.thresholds(symbol)
         if is_spike(move, own):
             found.append((_strength(move, own), symbol, move))
     found.sort(key=lambda each: (-each[0], each[1]))
@@ -112,13 +100,13 @@ def _triggers_some_way(move: MarketMove, own: TriggerThresholds) -> bool:
     return is_trigger(move, "LONG", own) or is_trigger(move, "SHORT", own)
 
 
-def _store(work: UnitOfWork, frame: MarketFrame, spikes: Mapping[str, MarketMove]) -> None:
+def _store(work: UnitOfWork, minute: MinuteMoves, spikes: Mapping[str, MarketMove]) -> None:
     if not spikes:
         return
     rows = [
         {
             "symbol": symbol,
-            "detected_at": frame.ended_at,
+            "detected_at": minute.ended_at,
             "oi_change_pct": move.oi_change_15m_pct,
             "volume_spike_ratio": move.volume_spike_ratio,
             "price_change_pct": move.price_change_5m_pct,

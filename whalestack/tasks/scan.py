@@ -12,16 +12,10 @@ def universe(runtime: Runtime) -> None:
     runtime.coin_scanner.refresh()
 
 
-@task("scan.movers", exclusive=True)
-def movers(runtime: Runtime) -> None:
-    """Find the coins whose price moved fast."""
-    runtime.mover_scanner.scan()
-
-
-@task("scan.spikes", exclusive=True)
-def spikes(runtime: Runtime) -> None:
-    """Find the coins whose open interest or volume jumped."""
-    runtime.spike_scanner.scan()
+@task("scan.moves", exclusive=True)
+def moves(runtime: Runtime) -> None:
+    """Find the coins whose price moved fast, and those whose open interest or volume jumped."""
+    runtime.move_scanner.scan()
 
 
 @task("scan.board", exclusive=True)

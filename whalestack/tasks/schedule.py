@@ -40,8 +40,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
     """The schedule of the system."""
     return (
         Entry("heatmap.refresh", settings.refresh_interval_s, settings.refresh_interval_s * 4 // 5),
-        Entry("scan.movers", 60, 55),
-        Entry("scan.spikes", 60, 55),
+        Entry("scan.moves", 60, 55),
         Entry("scan.board", 60, 55),
         # Also after every round; between rounds only prices change.
         Entry("scan.ranking", 300, 55),
