@@ -82,10 +82,14 @@ class StillMarket:
     def advance(self, now_ms: int) -> list[Tick]:
         return []
 
-    def push_price(self, symbol: str, price: float) -> Tick:
-        """Move last, bid, ask, mark and index to a price."""
+    def push_price(
+        self, symbol: str, price: float, *, turnover_usd: float = 0.0, open_interest: float | None = None
+    ) -> Tick:
+        """Move last, bid, ask, mark and index to a price, at which 1,000 USDT are traded if not said."""
+        turnover_usd = turnover_usd or 1000.0
         self.states[symbol] = self._state(symbol, price)
-        return Tick(self.clock.now_ms(), symbol, price, 1000.0, 1000.0 / price, 50_000.0)
+        interest = 50_000.0 if open_interest is None else open_interest
+        return Tick(self.clock.now_ms(), symbol, price, turnover_usd, turnover_usd / price, interest)
 
     def change(self, symbol: str, **values: float) -> None:
         """Change single fields of a ticker."""

@@ -109,6 +109,21 @@ def test_a_delta_holds_only_what_has_changed(server: Loopback) -> None:
     socket.close()
 
 
+def test_a_pushed_price_is_told_at_once_after_its_volume(server: Loopback) -> None:
+    """No turn of the tickers is waited for, and the market's own clock need not pass."""
+    socket = raw_socket(server, "/v5/public/linear")
+    say(socket, op="subscribe", req_id="one", args=[f"tickers.{COIN}", f"kline.1.{COIN}"])
+    for _ in range(2):
+        socket.recv()
+
+    server.inside(lambda: server.world.push_price(COIN, 107.0))
+    bar, ticker = (json.loads(socket.recv()) for _ in range(2))
+
+    assert (f"kline.1.{COIN}", f"tickers.{COIN}") == (bar["topic"], ticker["topic"])
+    assert 107.0 == float(ticker["data"]["lastPrice"])
+    socket.close()
+
+
 def test_a_kline_is_confirmed_when_its_time_is_over(server: Loopback, open_socket: Open) -> None:
     heard = Heard()
     open_socket("linear").kline_stream(interval=1, symbol=COIN, callback=heard)

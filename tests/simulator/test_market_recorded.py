@@ -154,6 +154,24 @@ def test_a_pushed_price_stands_and_later_points_keep_the_distance(tmp_path: Path
     assert ours == pytest.approx(0.9 * theirs, rel=1e-3)
 
 
+def test_what_is_traded_and_held_can_be_pushed_too(tmp_path: Path) -> None:
+    """Later points keep the distance of open interest as they keep that of price."""
+    write(tmp_path, "AAAUSDT")
+    market = open_recorded(tmp_path, (), start_ms=T0 + 20 * 300_000, seed=1)
+    plain = open_recorded(tmp_path, (), start_ms=T0 + 20 * 300_000, seed=1)
+    now_ms, before = market.now_ms, market.ticker("AAAUSDT")
+    turnover = market.candles("AAAUSDT", 60, end_ms=now_ms, limit=1).turnover[-1]
+    interest = before.open_interest * 1.04
+
+    market.push_price("AAAUSDT", before.last, turnover_usd=5_000.0, open_interest=interest)
+
+    assert interest == pytest.approx(market.ticker("AAAUSDT").open_interest)
+    assert turnover + 5_000.0 == market.candles("AAAUSDT", 60, end_ms=now_ms, limit=1).turnover[-1]
+    later = T0 + 21 * 300_000
+    ours, theirs = market.advance(later)[-1].open_interest, plain.advance(later)[-1].open_interest
+    assert ours == pytest.approx(1.04 * theirs, rel=1e-6)
+
+
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded candles of ../shared/data are not here")
 def test_the_recorded_folder_plays_with_bursts_of_open_interest() -> None:
     """All 50 coins. Small ones gain several per cent of open interest in some 15 minutes; most are quiet."""

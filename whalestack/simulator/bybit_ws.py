@@ -150,6 +150,7 @@ def routes(world: World) -> list[web.RouteDef]:
     """The routes of both sockets; from now on the world's steps and the account's rows are published."""
     public, private = PublicFeed(world, time.monotonic), PrivateFeed(world.clock)
     world.listeners.append(public.on_step)
+    world.push_listeners.append(public.on_push)
     world.exchange.state.listeners.append(private.on_row)
     key = api_key(world)
 

@@ -106,18 +106,32 @@ class PublicFeed:
             self._next_liquidations_s = real_s + LIQUIDATIONS_S
             self._publish_liquidations(now_ms)
 
+    def on_push(self, now_ms: int, symbol: str) -> None:
+        """A forced price: its candle and its ticker are sent now, whatever their turn."""
+        self._moved.discard(symbol)
+        for interval in KLINE_INTERVALS_S:
+            topic = f"kline.{interval}.{symbol}"
+            if topic in self._candles:
+                start_ms, next_s = self._candles[topic]
+                self._candles[topic] = (self._send_candles(topic, interval, symbol, start_ms, now_ms), next_s)
+        if f"tickers.{symbol}" in self._subscribers:
+            self._publish_ticker(symbol)
+
     def _publish_tickers(self, real_s: float) -> None:
         moved, self._moved = self._moved, set()
-        symbols = [symbol for symbol in moved if f"tickers.{symbol}" in self._subscribers]
         self._next_tickers_s = real_s + max(SHORTEST_TICKER_S, len(self._tickers) / TICKERS_PER_S)
-        for symbol in symbols:
-            base = self._ticker_base(symbol)
-            now = self._ticker_fields(symbol)
-            changed = {name: value for name, value in now.items() if base.get(name) != value}
-            if changed:
-                self._tickers[symbol] = now
-                message = self._ticker_message(symbol, "delta", {"symbol": symbol, **changed})
-                self._send(f"tickers.{symbol}", message)
+        for symbol in moved:
+            if f"tickers.{symbol}" in self._subscribers:
+                self._publish_ticker(symbol)
+
+    def _publish_ticker(self, symbol: str) -> None:
+        base = self._ticker_base(symbol)
+        now = self._ticker_fields(symbol)
+        changed = {name: value for name, value in now.items() if base.get(name) != value}
+        if changed:
+            self._tickers[symbol] = now
+            message = self._ticker_message(symbol, "delta", {"symbol": symbol, **changed})
+            self._send(f"tickers.{symbol}", message)
 
     def _ticker_base(self, symbol: str) -> Row:
         """The ticker as every subscriber knows it: deltas are made against this."""

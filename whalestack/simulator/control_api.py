@@ -129,11 +129,18 @@ def _add_faults(world: World, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _push_price(world: World, body: dict[str, Any]) -> dict[str, Any]:
+    """The tick, and `real_ms`: the wall clock when it was handed to the sockets."""
+    interest = body.get("open_interest")
     try:
-        tick = world.push_price(str(body["symbol"]), float(body["price"]))
+        tick = world.push_price(
+            str(body["symbol"]),
+            float(body["price"]),
+            turnover_usd=float(body.get("turnover_usd", 0.0)),
+            open_interest=None if interest is None else float(interest),
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise GiveUp(f"needs a symbol that is played and a price: {error}") from error
-    return tick._asdict()
+    return {**tick._asdict(), "real_ms": time.time_ns() / 1e6}
 
 
 async def _steer(request: web.Request, act: Any) -> web.Response:

@@ -1,4 +1,4 @@
-"""The Telegram Bot API as a bot sees it: sendMessage, sendPhoto, getMe, getUpdates."""
+"""The Telegram Bot API as a bot sees it: sendMessage, sendPhoto, getMe, getUpdates, and editing."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ async def _answer(server: TelegramServer, request: web.Request) -> Any:
         return _send_message(server, params)
     if method == "sendphoto":
         return _send_photo(server, params)
+    if method in ("editmessagetext", "editmessagecaption", "editmessagereplymarkup"):
+        return _edit(server, params, method.removeprefix("editmessage"))
     if method == "getupdates":
         timeout_s = min(_number(params, "timeout", 0), MAX_LONG_POLL_S)
         return await server.updates(
@@ -84,6 +86,13 @@ def _send_photo(server: TelegramServer, params: Params) -> dict[str, Any]:
     if _telegram_length(caption) > MAX_CAPTION:
         raise Refused(400, "Bad Request: message caption is too long")
     return server.take(_chat_id(params), caption, photo_bytes=len(photo))
+
+
+def _edit(server: TelegramServer, params: Params, what: str) -> dict[str, Any]:
+    message_id = int(_number(params, "message_id", 0))
+    if what == "replymarkup":
+        return server.edit(_chat_id(params), message_id)
+    return server.edit(_chat_id(params), message_id, _visible(params, what), is_caption=what == "caption")
 
 
 def _visible(params: Params, name: str) -> str:

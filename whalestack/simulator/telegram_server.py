@@ -13,10 +13,15 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whalestack.config import Settings
+
+NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup are exactly the same as "
+    "a current content and reply markup of the message"
+)
 
 
 @dataclass(frozen=True)
@@ -151,17 +156,38 @@ class TelegramServer:
         """
         self._check_chat(chat_id)
         self._check_limits(chat_id)
-        digest = hashlib.sha256(f"{text}\x00{photo_bytes}".encode()).hexdigest()
         message = SentMessage(
             message_id=len(self.messages) + 1,
             chat_id=chat_id,
             text=text,
-            digest=digest,
+            digest=_digest(text, photo_bytes),
             photo_bytes=photo_bytes,
             real_ts_s=self.real_now_s(),
         )
         self.messages.append(message)
         return _as_json(message)
+
+    def edit(
+        self, chat_id: str, message_id: int, text: str | None = None, *, is_caption: bool = False
+    ) -> dict[str, Any]:
+        """Give a message another text or caption, or with None no other buttons than it has: none.
+
+        Raises:
+            Refused: there is no such message, or it would stay as it is.
+        """
+        self._check_chat(chat_id)
+        index = message_id - 1
+        if not 0 <= index < len(self.messages) or self.messages[index].chat_id != chat_id:
+            raise Refused(400, "Bad Request: message to edit not found")
+        message = self.messages[index]
+        if text is not None and is_caption != bool(message.photo_bytes):
+            missing = "caption" if is_caption else "text"
+            raise Refused(400, f"Bad Request: there is no {missing} in the message to edit")
+        if text is None or text == message.text:
+            raise Refused(400, f"Bad Request: {NOT_MODIFIED}")
+        digest = _digest(text, message.photo_bytes)
+        self.messages[index] = replace(message, text=text, digest=digest)
+        return _as_json(self.messages[index])
 
     async def updates(self, offset: int, limit: int, timeout_s: float) -> list[dict[str, Any]]:
         """Long poll for what people wrote; what lies below `offset` is forgotten, as by Telegram.
@@ -225,6 +251,10 @@ class TelegramServer:
         while recent and recent[0] <= now_s - window_s:
             recent.popleft()
         return recent[0] + window_s - now_s if len(recent) >= limit else 0.0
+
+
+def _digest(text: str, photo_bytes: int) -> str:
+    return hashlib.sha256(f"{text}\x00{photo_bytes}".encode()).hexdigest()
 
 
 def _as_json(message: SentMessage) -> dict[str, Any]:

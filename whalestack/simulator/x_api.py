@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from html import escape
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from whalestack.simulator.x_server import Refused, XServer
+from whalestack.simulator.x_server import Post, Refused, XServer
 
 OFFICIAL_HOSTS = ("https://api.twitter.com", "https://api.x.com")
 ACCOUNT = {"id": "2000", "name": "whalestack", "username": "whalestack_demo"}
@@ -29,7 +31,7 @@ class XWorld(Protocol):
 
 
 def routes(world: XWorld) -> list[web.RouteDef]:
-    """`POST /2/tweets`, `POST /2/media/upload`, `GET /2/users/me`."""
+    """`POST /2/tweets`, `POST /2/media/upload`, `GET /2/users/me`, `GET /2/users/{id}/tweets`."""
 
     async def create_post(request: web.Request) -> web.Response:
         return await _respond(world.x, request, _create_post)
@@ -40,7 +42,11 @@ def routes(world: XWorld) -> list[web.RouteDef]:
     async def me(request: web.Request) -> web.Response:
         return await _respond(world.x, request, _me)
 
+    async def posts(request: web.Request) -> web.Response:
+        return await _respond(world.x, request, _posts)
+
     return [
+        web.get("/2/users/{id}/tweets", posts),
         web.post("/2/tweets", create_post),
         web.post("/2/media/upload", upload),
         web.get("/2/users/me", me),
@@ -95,6 +101,33 @@ async def _upload(server: XServer, request: web.Request) -> Answer:
 
 async def _me(server: XServer, request: web.Request) -> Answer:
     return 200, {"data": ACCOUNT}, {}
+
+
+async def _posts(server: XServer, request: web.Request) -> Answer:
+    """The account's own posts, newest first, with the text as X gives it back: `&` and the like as
+    entities, and a link at the end for a picture."""
+    if request.match_info["id"] != ACCOUNT["id"]:
+        raise Refused(404, "Not Found Error", "Could not find user with id.")
+    since_s = _moment_s(request.query.get("start_time"))
+    found = [post for post in reversed(server.posts) if post.real_ts_s >= since_s]
+    first = int(request.query.get("pagination_token", "0"))
+    size = min(max(int(request.query.get("max_results", "10")), 5), 100)
+    page = found[first : first + size]
+    body: dict[str, Any] = {"meta": {"result_count": len(page)}}
+    if page:
+        body["data"] = [{"id": post.id, "text": _given_back(post)} for post in page]
+    if first + size < len(found):
+        body["meta"]["next_token"] = str(first + size)
+    return 200, body, {}
+
+
+def _given_back(post: Post) -> str:
+    link = f" https://t.co/{post.id[-10:]}" if post.media_ids else ""
+    return escape(post.text, quote=False) + link
+
+
+def _moment_s(text: str | None) -> float:
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 async def _image(request: web.Request) -> bytes:

@@ -149,10 +149,18 @@ class Market(Protocol):
         between two calls is seen. A moment before the last call changes nothing.
         """
 
-    def push_price(self, symbol: str, price: float) -> Tick:
+    def push_price(
+        self, symbol: str, price: float, *, turnover_usd: float = 0.0, open_interest: float | None = None
+    ) -> Tick:
         """Force the last price (for tests); later points keep the distance.
 
         The returned tick must be handed to the exchange like those of `advance`.
+
+        Args:
+            symbol: Bybit symbol.
+            price: the new last price.
+            turnover_usd: traded at it, in USDT.
+            open_interest: forced as well, base units; None leaves it.
         """
 
     def ticker(self, symbol: str) -> TickerState:

@@ -186,8 +186,13 @@ class MirrorMarket(StoredMarket):
         self.store.minutes.add_one(coin, price, volume, turnover, interest)
         return Tick(ts_ms, self._symbols[coin], price, turnover, volume, interest)
 
-    def push_price(self, symbol: str, price: float) -> Tick:
-        return self._tick(self._index[symbol], self._now_ms, price, 0.0, 0.0)
+    def push_price(
+        self, symbol: str, price: float, *, turnover_usd: float = 0.0, open_interest: float | None = None
+    ) -> Tick:
+        coin = self._index[symbol]
+        if open_interest is not None:
+            self.interest[coin] = open_interest
+        return self._tick(coin, self._now_ms, price, turnover_usd / price, turnover_usd)
 
     def ticker(self, symbol: str) -> TickerState:
         coin = self._index[symbol]

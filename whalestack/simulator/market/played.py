@@ -78,6 +78,7 @@ class PlayedMarket(StoredMarket):
         self._end_ms = end_ms
         self._day = DayStatistics(self.store)
         self._shift = np.ones(count)
+        self._interest_shift = np.ones(count)
         self._shifted = False
         self._now_ms = begin_ms - 1
         self._block: Block | None = None
@@ -123,7 +124,7 @@ class PlayedMarket(StoredMarket):
         price = block.prices[:, point]
         price = self._round(price * self._shift if self._shifted else price)
         volume, turnover = block.volume[:, point], block.turnover[:, point]
-        interest = block.interest[:, point]
+        interest = block.interest[:, point] * self._interest_shift
         minutes = self.store.minutes
         if minutes.reach(at_ms, self.last, self.interest):
             minutes.reopen(price)
@@ -141,15 +142,22 @@ class PlayedMarket(StoredMarket):
         if self.store.minutes.count > 1:
             self._feed.minute(at_ms, self.store.minutes.bars[:, :, -2])
 
-    def push_price(self, symbol: str, price: float) -> Tick:
+    def push_price(
+        self, symbol: str, price: float, *, turnover_usd: float = 0.0, open_interest: float | None = None
+    ) -> Tick:
         coin = self._index[symbol]
         target = round(max(round(price / self._ticks[coin]), 1) * self._ticks[coin], 10)
         self._shift[coin] *= target / self.last[coin]
         self._shifted = True
         self.last = self.last.copy()
         self.last[coin] = self.mark[coin] = target
-        self.store.minutes.add_one(coin, target, 0.0, 0.0, float(self.interest[coin]))
-        return Tick(self._now_ms, symbol, float(target), 0.0, 0.0, float(self.interest[coin]))
+        if open_interest is not None:
+            self._interest_shift[coin] *= open_interest / self.interest[coin]
+            self.interest = self.interest.copy()
+            self.interest[coin] = open_interest
+        volume, interest = turnover_usd / target, float(self.interest[coin])
+        self.store.minutes.add_one(coin, target, volume, turnover_usd, interest)
+        return Tick(self._now_ms, symbol, float(target), turnover_usd, volume, interest)
 
     def ticker(self, symbol: str) -> TickerState:
         coin = self._index[symbol]
