@@ -2,8 +2,8 @@
 
 `Heatmaps` models every coin's every range and keeps 0.65 MB of each. Here the maps of a few coins
 are modelled, brought to one number of cells, and kept compressed; every other coin is given one
-of them on its own price. Of a reply only the last column (one of a few variants, another one each
-minute), the prices and the last candle are a coin's own. A reply costs some 30 microseconds.
+of them on its own price. Of a reply only the last column (one of a few variants, another one every ten
+seconds), the prices and the last candle are a coin's own. A reply costs some 30 microseconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _VARIANT_SPREAD = 0.05
 _PRICE_STEP = 1.04
 """Coins whose prices lie within this ratio share levels and closed candles."""
 _MOST_TAILS = 40_000
-_MINUTE_MS = 60_000
+_VARIANT_MS = 10_000
+"""A variant stands so long, market ms."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class FixedMap:
         )
 
     def _variant(self) -> int:
-        return (self._seed + self._source.market.now_ms // _MINUTE_MS) % _VARIANTS
+        return (self._seed + self._source.market.now_ms // _VARIANT_MS) % _VARIANTS
 
     def _end(self, price: float, open_ms: int, now_ms: int) -> bytes:
         told = f"{price:.{_decimals(price)}f}"
