@@ -7,11 +7,12 @@ delivered twice finds it taken:
     claimed    one worker has it, and nothing can have left: if that worker dies it is due again
     sending    committed right before the request's body leaves: if the worker dies now, the
                outcome is unknown
+    unknown    nobody saw an answer: the channel is asked later whether it arrived, see
+               `whalestack.agents.doubts`
     sent       the answer is there
 
-Neither Telegram nor X can be asked whether a message arrived, so a send whose outcome is
-unknown is a choice: by default it is not repeated, and the row says so; the kinds of
-`BROADCAST_REPEAT_KINDS` are sent again, because for those one too many is better than none.
+The kinds of `BROADCAST_REPEAT_KINDS` are sent again without asking, because for those one too
+many now is better than the right number later.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import structlog
 from sqlalchemy import func, select, update
 
 from whalestack.agents.delivery_rules import Drop, Verdict, Wait, judge
+from whalestack.agents.doubts import DoubtSettler
 from whalestack.agents.outbox import DELIVER_TASK
 from whalestack.clients.channel import Channel, Receipt
 from whalestack.clock import Clock
@@ -56,12 +58,21 @@ class DeliveryReport:
 
 @dataclass(frozen=True)
 class BroadcastSweepReport:
-    """What one sweep found: rows enqueued again, dropped as too old, and claims of dead workers."""
+    """What one sweep found.
+
+    Args:
+        dispatched: rows enqueued again.
+        dropped: too old to be sent.
+        unknown, repeated: claims of dead workers.
+        arrived, again: messages in doubt that are there, and those that are sent again.
+    """
 
     dispatched: int
     dropped: int
     unknown: int
     repeated: int
+    arrived: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class Broadcaster:
         self._settings = settings
         self._clock = clock
         self._channels = channels
+        self._doubts = DoubtSettler(db=db, settings=settings, clock=clock, channels=channels)
 
     def deliver(self, outbox_id: int) -> DeliveryReport:
         """Send one message if it is still due and nobody else has it.
@@ -124,9 +136,11 @@ class Broadcaster:
         """
         with self._db.begin() as work:
             unknown, repeated = self._settle_stale_claims(work)
+        doubts = self._doubts.settle()
+        with self._db.begin() as work:
             dropped = self._drop_old(work)
             dispatched = self._dispatch_due(work)
-        return BroadcastSweepReport(dispatched, dropped, unknown, repeated)
+        return BroadcastSweepReport(dispatched, dropped, unknown, repeated, doubts.arrived, doubts.again)
 
     def close(self) -> None:
         """Give back the channels' connections and threads."""

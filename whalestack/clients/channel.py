@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 Leaving = Callable[[], None]
 
@@ -49,3 +50,40 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Give back connections and threads; a later `send` may open them again."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A message that left, or was about to, and that nobody saw answered.
+
+    Args:
+        outbox_id: of its row.
+        text: as it was sent.
+        claimed_at: real time; it cannot have left before.
+    """
+
+    outbox_id: int
+    text: str
+    claimed_at: datetime
+
+
+@runtime_checkable
+class AskableChannel(Channel, Protocol):
+    """A channel that can be asked afterwards what has arrived."""
+
+    def arrived(
+        self, doubts: Sequence[Doubt], *, known: Collection[str], earlier: str | None
+    ) -> Mapping[int, str | None]:
+        """Which of these messages are there. Nothing may be on its way while this is asked.
+
+        Args:
+            doubts: every message of the channel that is in doubt.
+            known: ids of messages of ours that were answered.
+            earlier: the id of one that was answered before any of the doubts left, None if unknown.
+
+        Returns:
+            For each `outbox_id` the message's id, or None: it did not arrive.
+
+        Raises:
+            whalestack.errors.WhalestackError: the channel cannot say.
+        """

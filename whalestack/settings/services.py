@@ -62,4 +62,5 @@ class ServiceSettings(BaseSettings):
     x_kinds: KindList = ("signal", "entry", "stop_moved", "close", "refusal")
     broadcast_max_age_s: int = Field(default=900, ge=10)
     broadcast_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    broadcast_ask_in_doubt: bool = True
     broadcast_repeat_kinds: KindList = ("alert",)

@@ -12,7 +12,7 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,7 +22,8 @@ from telegram import Bot, Message, error
 from telegram.constants import ParseMode
 from telegram.request import HTTPXRequest
 
-from whalestack.clients.channel import Leaving, Receipt, nobody_asks
+from whalestack.clients.channel import Doubt, Leaving, Receipt, nobody_asks
+from whalestack.clients.telegram.asking import find_arrived
 from whalestack.clients.telegram.departure import Departure, departing, tell_departure
 from whalestack.clients.telegram.errors import to_ours
 from whalestack.clients.telegram.limits import MAX_CAPTION, visible_length
@@ -32,6 +33,8 @@ from whalestack.errors import UnknownOutcome
 log = structlog.get_logger()
 Result = TypeVar("Result")
 OFFICIAL_URL = "https://api.telegram.org"
+ASKING_S = 60.0
+"""Real seconds for all the questions about messages in doubt."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,15 @@ class TelegramClient:
             departure.raise_if_forbidden()
             raise to_ours(failure, what) from failure
 
+    def arrived(
+        self, doubts: Sequence[Doubt], *, known: Collection[str], earlier: str | None
+    ) -> Mapping[int, str | None]:
+        """See `whalestack.clients.channel.AskableChannel.arrived` and `telegram.asking`."""
+        try:
+            return self._run(find_arrived(self._need_bot(), self._chat_id, doubts, known, earlier), ASKING_S)
+        except error.TelegramError as failure:
+            raise to_ours(failure, "telegram asking") from failure
+
     def name(self) -> str:
         """The bot's user name, asked from Telegram: shows that address and token are right.
 
@@ -184,13 +196,14 @@ class TelegramClient:
         """Longer than connecting, writing and reading together may take."""
         return self._timeout_s * 4 + 1
 
-    def _run(self, call: Coroutine[Any, Any, Result]) -> Result:
+    def _run(self, call: Coroutine[Any, Any, Result], deadline_s: float | None = None) -> Result:
+        deadline_s = deadline_s or self._deadline_s
         future = asyncio.run_coroutine_threadsafe(call, self._need_loop())
         try:
-            return future.result(self._deadline_s)
+            return future.result(deadline_s)
         except concurrent.futures.TimeoutError as late:
             future.cancel()
-            raise UnknownOutcome(f"telegram: no answer within {self._deadline_s:.0f} s") from late
+            raise UnknownOutcome(f"telegram: no answer within {deadline_s:.0f} s") from late
 
     def _need_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -7,8 +7,11 @@ made before the adapter and names the official host, whatever the address.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import requests
@@ -16,14 +19,18 @@ import tweepy
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-from whalestack.clients.channel import Leaving, Receipt, nobody_asks
+from whalestack.clients.channel import Doubt, Leaving, Receipt, nobody_asks
 from whalestack.clients.x.departure import POOLS, tell, telling
 from whalestack.clients.x.errors import from_connection, from_http, spent_windows, wait_s
 from whalestack.config import Settings
-from whalestack.errors import TryAgain, UnknownOutcome
+from whalestack.errors import GiveUp, TryAgain, UnknownOutcome
 
 OFFICIAL_URL = "https://api.twitter.com"
 MEDIA_UPLOAD_ROUTE = "/2/media/upload"
+POSTS_A_PAGE, MOST_PAGES = 100, 3
+# Clocks differ by less.
+CLOCKS_DIFFER = timedelta(minutes=2)
+_PICTURE_LINK = re.compile(r"\s*https://t\.co/\S+\s*$")
 
 
 class ForwardAdapter(HTTPAdapter):
@@ -129,6 +136,46 @@ class XClient:
             quiet_s=_quiet_s(response.headers, self._real_now_s()),
         )
 
+    def arrived(
+        self, doubts: Sequence[Doubt], *, known: Collection[str], earlier: str | None
+    ) -> Mapping[int, str | None]:
+        """Look for the texts among the account's posts since the first of the doubts.
+
+        See `whalestack.clients.channel.AskableChannel.arrived`; reading costs credits. X refuses
+        the same text twice, so a post that its list does not show yet is still not doubled.
+        """
+        since = min(doubt.claimed_at for doubt in doubts) - CLOCKS_DIFFER
+        account = _read_data(
+            self._call("x account", lambda: self._client.get_me(user_auth=True)), "x account"
+        )
+        posts = {
+            text: number
+            for number, text in self._posts(str(account.get("id", "")), f"{since:%Y-%m-%dT%H:%M:%SZ}")
+        }
+        return {doubt.outbox_id: posts.get(doubt.text.strip()) for doubt in doubts}
+
+    def _posts(self, account_id: str, start_time: str) -> Iterator[tuple[str, str]]:
+        """Id and text of the account's posts, newest first."""
+        token: str | None = None
+        for _ in range(MOST_PAGES):
+            response = self._call(
+                "x posts",
+                lambda token=token: self._client.get_users_tweets(  # type: ignore[misc]
+                    account_id,
+                    start_time=start_time,
+                    max_results=POSTS_A_PAGE,
+                    pagination_token=token,
+                    user_auth=True,
+                ),
+            )
+            body = _read_body(response, "x posts")
+            for post in body.get("data", ()):
+                yield str(post["id"]), _as_written(str(post["text"]))
+            token = body.get("meta", {}).get("next_token")
+            if token is None:
+                return
+        raise GiveUp(f"x posts: more than {POSTS_A_PAGE * MOST_PAGES} since {start_time}")
+
     def name(self) -> str:
         """The account's user name, asked from X: shows that address and keys are right.
 
@@ -186,11 +233,23 @@ def _raise_as_tweepy(response: requests.Response) -> requests.Response:
     raise by_status.get(response.status_code, fallback)(response)
 
 
-def _read_data(response: requests.Response, what: str) -> dict[str, Any]:
+def _as_written(text: str) -> str:
+    """A post's text as it was sent: X gives it back with entities, and with a link for its picture."""
+    return unescape(_PICTURE_LINK.sub("", text)).strip()
+
+
+def _read_body(response: requests.Response, what: str) -> dict[str, Any]:
     try:
-        data = response.json()["data"]
-    except (ValueError, KeyError, TypeError) as error:
+        body = response.json()
+    except ValueError as error:
         raise UnknownOutcome(f"{what}: the answer {response.status_code} cannot be read") from error
+    if not isinstance(body, dict):
+        raise UnknownOutcome(f"{what}: the answer {response.status_code} holds no object")
+    return body
+
+
+def _read_data(response: requests.Response, what: str) -> dict[str, Any]:
+    data = _read_body(response, what).get("data")
     if not isinstance(data, dict):
         raise UnknownOutcome(f"{what}: the answer {response.status_code} holds no object")
     return data

@@ -14,14 +14,15 @@ class OutboxMessage(Base):
     """One message for one channel, unique for what it tells (`event_key`) and the channel.
 
     status: due, claimed (nothing has left yet), sending (it may arrive, not yet answered), sent,
-    failed (refused for good), unknown (sent, no answer: not repeated where a repeat would be a
-    second message), dropped (too old to be worth sending).
+    failed (refused for good), unknown (sent, no answer: the channel is asked for it, see
+    `whalestack.agents.doubts`), dropped (too old to be worth sending).
     """
 
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("event_key", "channel"),
         Index("ix_outbox_due", "due_at", postgresql_where="status in ('due', 'sending')"),
+        Index("ix_outbox_in_doubt", "channel", postgresql_where="status = 'unknown'"),
     )
 
     id: Mapped[BigId]
@@ -35,6 +36,9 @@ class OutboxMessage(Base):
     image: Mapped[bytes | None] = mapped_column(LargeBinary)
     status: Mapped[str] = mapped_column(default="due", server_default="due")
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    asked: Mapped[int] = mapped_column(
+        default=0, server_default="0", comment="how often the channel could not say whether it arrived"
+    )
     due_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None] = mapped_column(comment="real time")
