@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from whalestack.math.heatmap import Floats
 
@@ -42,6 +43,11 @@ class LeverageTier:
     leverage: float
     weight: float
     maintenance_margin_rate: float
+
+    @property
+    def room(self) -> float:
+        """How far price may run against the entry before liquidation, as a share of the entry."""
+        return 1 / self.leverage - self.maintenance_margin_rate
 
 
 # Weights are an assumption: exchanges do not publish the leverage in use. 5 to 100 are the
@@ -115,12 +121,12 @@ class LiquidationModel:
 
     def __init__(self, levels: Floats, assumptions: ModelAssumptions | None = None) -> None:
         self.assumptions = assumptions or ModelAssumptions()
-        self.levels = _checked_levels(levels)
+        self.levels = checked_levels(levels)
         self._longs = np.zeros(self.levels.size)
         self._shorts = np.zeros(self.levels.size)
         self._steps = np.diff(self.levels)
         tiers = self.assumptions.tiers
-        rooms = np.array([1 / tier.leverage - tier.maintenance_margin_rate for tier in tiers])
+        rooms = np.array([tier.room for tier in tiers])
         weights = np.array([tier.weight for tier in tiers]) / 2
         # Longs first, then shorts: one vector, so that a bar costs one search and one deposit.
         self._factors = np.concatenate([1 - rooms, 1 + rooms])
@@ -288,7 +294,7 @@ class LiquidationModel:
             ValueError: as in the constructor.
         """
         old, longs, shorts = self.levels, self._longs, self._shorts
-        self.levels = _checked_levels(levels)
+        self.levels = checked_levels(levels)
         self._steps = np.diff(self.levels)
         self._longs, self._shorts = np.zeros(self.levels.size), np.zeros(self.levels.size)
         self._deposit(old, longs, self._longs)
@@ -386,10 +392,15 @@ def even_levels(price_low: float, price_high: float, count: int) -> Floats:
     Raises:
         ValueError: the bounds are not ascending prices or the count is below 2.
     """
-    return _checked_levels(np.linspace(price_low, price_high, count))
+    return checked_levels(np.linspace(price_low, price_high, count))
 
 
-def _checked_levels(levels: Floats) -> Floats:
+def checked_levels(levels: ArrayLike) -> Floats:
+    """(L,) two or more ascending prices.
+
+    Raises:
+        ValueError: they are not.
+    """
     checked = np.asarray(levels, dtype=np.float64)
     if checked.ndim != 1 or checked.size < 2 or not checked[0] > 0 or not (np.diff(checked) > 0).all():
         raise ValueError("levels are two or more ascending prices")
