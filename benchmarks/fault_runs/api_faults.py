@@ -68,6 +68,7 @@ def _rule(kind: str) -> dict[str, object]:
 
 
 BEFORE = ("http_500", "timeout_before", "http_429", "error_code")
+MESSAGES = ("http_429", "http_500", "http_500_after", "timeout_before", "timeout_after")
 AFTER = ("http_500_after", "timeout_after", "garbled")
 
 API_FAULTS: tuple[ApiFault, ...] = (
@@ -80,8 +81,8 @@ API_FAULTS: tuple[ApiFault, ...] = (
         for read in READS
         for fault in _each("read", read, ("http_500", "timeout_before", "http_429", "garbled"), 0.5)
     ),
-    *_each("telegram", TELEGRAM, ("http_429", "timeout_after", "latency"), 0.8),
-    *_each("x", X_POSTS, ("http_429", "timeout_after"), 0.5),
+    *_each("telegram", TELEGRAM, (*MESSAGES, "latency"), 0.8),
+    *_each("x", X_POSTS, MESSAGES, 0.5),
     ApiFault("private_stream_duplicate", PRIVATE, {"kind": "ws_duplicate", "contains": "topic"}, 6.0),
     ApiFault("private_stream_reorder", PRIVATE, {"kind": "ws_reorder", "contains": "topic"}, 6.0),
     ApiFault("private_stream_lost_message", PRIVATE, {"kind": "ws_silence", "contains": "topic"}, 4.0),

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fault_runs.system import System
 from whalestack.agents import messages
+from whalestack.agents.doubts import MOST_QUESTIONS
 from whalestack.agents.outbox import announce
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Coin, LiquidationCluster, LiquidationSnapshot, OutboxMessage, Signal
@@ -324,8 +325,10 @@ def _tell(work: UnitOfWork, system: System, play: Play, signal_id: int, now: dat
 
 
 def waiting_messages(work: UnitOfWork) -> int:
-    """How many messages are still on their way."""
-    counted = select(func.count()).where(OutboxMessage.status.in_(("due", "claimed", "sending")))
+    """How many messages are still on their way, or will be asked for."""
+    on_their_way = OutboxMessage.status.in_(("due", "claimed", "sending"))
+    in_doubt = (OutboxMessage.status == "unknown") & (OutboxMessage.asked < MOST_QUESTIONS)
+    counted = select(func.count()).where(on_their_way | in_doubt)
     return int(work.session.scalar(counted) or 0)
 
 

@@ -28,7 +28,7 @@ ASKING_LOCK = 5_800_281
 """Advisory lock, with the channel's hash: one worker asks a channel at a time."""
 QUIET_TIMEOUTS = 4
 """After so many timeouts nothing that was sent can still arrive."""
-MOST_QUESTIONS = 3
+MOST_QUESTIONS = 5
 
 
 @dataclass(frozen=True)
