@@ -1,20 +1,19 @@
 """One budget of CoinGlass calls for all workers, kept in Redis, in real time.
 
-Libraries were looked at first: a GCRA paces but lets limit plus burst pass in a minute; a
-moving window is exact, but none keeps a reserve for urgent calls, follows what the server
-says of its own counting, or knows that a call counts at the server only when it *arrives*.
-So this is a moving window of our own, in two short scripts that Redis runs atomically
-with its own clock (the workers' clocks never meet):
+Why a window of our own, and what each rule guards against: docs/decisions/0005.
 
 - A call enters the window before it is sent, with the latest time until which the server
   can count it, and is moved to its true time when its answer is there. So at no moment
   can the server have counted more calls in a minute than the window holds.
-- Ordinary calls leave the last `reserve_pct` of the window to urgent ones (re-fetches).
+- Ordinary calls leave the last `reserve_pct` of the limit to urgent ones (re-fetches).
 - The server's headers win: a smaller limit is followed, and calls that the server counts
-  and the window does not know (another program with the same key) are left room for.
-- Where the window is empty (nobody called for a minute, or Redis was restarted and has
-  forgotten), calls are paced until the server has said how many it counts: a restart is
-  never a burst.
+  and the window does not know (another program with the same key) are left room for, out of
+  the ordinary calls' share first.
+- After a 429 nobody calls for a while; then calls are free as the server's count says, or,
+  where it does not say, as our own calls of the last minute leave the window.
+- Where the window is empty (nobody called for a minute), or Redis has forgotten (a caller
+  knows of more calls than it does), calls are paced until the server has said how many it
+  counts: neither a flush nor an older snapshot of Redis is ever a burst.
 """
 
 from __future__ import annotations
@@ -36,52 +35,79 @@ WINDOW_MS = 60_000
 LONGEST_NAP_S = 1.0
 STATE_TTL_MS = 86_400_000
 
-_ACQUIRE = """
+# What a caller may know more than Redis does, at most: the calls under way when it forgot.
+MOST_UNDER_WAY = 100_000
+
+_NOW = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local window, in_flight = tonumber(ARGV[4]), tonumber(ARGV[5])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local used = redis.call('ZCARD', KEYS[1])
-if used == 0 then
-  redis.call('HSET', KEYS[2], 'since', now)
-  redis.call('HDEL', KEYS[2], 'foreign_until')
-end
-local state = redis.call('HMGET', KEYS[2], 'since', 'limit', 'foreign', 'foreign_until', 'paused_until')
-local function number(index) return tonumber(state[index] or 0) end
-if number(5) > now then return {0, number(5) - now} end
-local limit = tonumber(ARGV[2])
-if number(2) > 0 then limit = math.min(limit, number(2)) end
-local known = number(4) > 0
-if number(4) > now then limit = math.max(limit - number(3), 0) end
-local warm = limit
-if not known and now - number(1) < window then
-  warm = math.floor(limit * (now - number(1)) / window) + math.max(1, math.floor(limit / 60))
-end
-local allowed = math.min(math.floor(limit * (1 - tonumber(ARGV[3]) / 100)), warm)
-if used < allowed or (used == 0 and limit > 0) then
-  redis.call('ZADD', KEYS[1], now + in_flight + window, ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], in_flight + window)
-  redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]))
-  return {1, 0}
-end
-if warm < limit and used < limit then return {0, math.ceil(window / math.max(limit, 1))} end
-local leaves = redis.call('ZRANGE', KEYS[1], used - allowed, used - allowed, 'WITHSCORES')
-return {0, leaves[2] and math.max(math.ceil(leaves[2] - now), 1) or window}
 """
 
-_FINISH = """
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
+_ACQUIRE = (
+    _NOW
+    + """
+local configured, reserve, window = tonumber(ARGV[2]), tonumber(ARGV[3]) / 100, tonumber(ARGV[4])
+local in_flight, known_calls = tonumber(ARGV[5]), tonumber(ARGV[7])
+local state = redis.call('HMGET', KEYS[2],
+  'since', 'limit', 'foreign', 'foreign_until', 'paused_until', 'calls')
+local function number(index) return tonumber(state[index] or 0) end
+local since, foreign_until, calls = number(1), number(4), number(6)
+if calls < known_calls then
+  calls = known_calls + tonumber(ARGV[8])
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'calls', calls)
+  foreign_until = 0
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local used = redis.call('ZCARD', KEYS[1])
+if used == 0 and foreign_until <= now then
+  redis.call('HSET', KEYS[2], 'since', now)
+  redis.call('HDEL', KEYS[2], 'foreign_until')
+  since, foreign_until = now, 0
+end
+if number(5) > now then return {0, number(5) - now, calls} end
+local limit = configured
+if number(2) > 0 then limit = math.min(limit, number(2)) end
+local foreign = foreign_until > now and number(3) or 0
+local warm = limit
+if foreign_until == 0 and now - since < window then
+  warm = math.floor(limit * (now - since) / window) + math.max(1, math.floor(limit / 60))
+end
+local allowed = math.min(math.floor(limit * (1 - reserve)) - foreign, warm)
+if used < allowed or (used == 0 and limit > foreign) then
+  redis.call('ZADD', KEYS[1], now + in_flight + window, ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], in_flight + window + 1)
+  redis.call('HSET', KEYS[2], 'calls', calls + 1)
+  redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]))
+  return {1, 0, calls + 1}
+end
+if warm < limit and used < limit then return {0, math.ceil(window / math.max(limit, 1)), calls} end
+local leaves = redis.call('ZRANGE', KEYS[1], used - allowed, used - allowed, 'WITHSCORES')
+return {0, leaves[2] and math.max(math.ceil(leaves[2] - now), 1) or window, calls}
+"""
+)
+
+_FINISH = (
+    _NOW
+    + """
 local window, limit, used, pause = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-redis.call('ZADD', KEYS[1], 'XX', now + window, ARGV[1])
+-- The clock is cut to whole ms: one more, or a call could leave a fraction of one too early.
+redis.call('ZADD', KEYS[1], 'XX', now + window + 1, ARGV[1])
 if limit > 0 then redis.call('HSET', KEYS[2], 'limit', limit) end
+if pause > 0 then
+  local until_now = tonumber(redis.call('HGET', KEYS[2], 'paused_until') or 0)
+  redis.call('HSET', KEYS[2], 'paused_until', math.max(until_now, now + pause))
+  if used < 0 then
+    used = math.min(tonumber(ARGV[6]), tonumber(redis.call('HGET', KEYS[2], 'limit') or ARGV[6]))
+  end
+end
 if used >= 0 then
   local foreign = math.max(0, used - redis.call('ZCARD', KEYS[1]))
   redis.call('HSET', KEYS[2], 'foreign', foreign, 'foreign_until', now + window)
 end
-if pause > 0 then redis.call('HSET', KEYS[2], 'paused_until', now + pause) end
 return 1
 """
+)
 
 
 @dataclass
@@ -147,6 +173,8 @@ class RedisCallBudget:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     _keys: list[str] = field(init=False, repr=False)
+    # How many calls Redis had given when it last answered: fewer at the next time, and it forgot.
+    _known_calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._keys = [f"ws:budget:{self.name}:window", f"ws:budget:{self.name}:state"]
@@ -193,11 +221,15 @@ class RedisCallBudget:
             self.window_ms,
             round(self.in_flight_s * 1000),
             STATE_TTL_MS,
+            self._known_calls,
+            MOST_UNDER_WAY,
         ]
         try:
-            granted, wait_ms = cast("list[int]", self._acquire(self._keys, arguments))
+            granted, wait_ms, calls = cast("list[int]", self._acquire(self._keys, arguments))
         except redis.RedisError as error:
             raise BudgetUnavailable(f"the call budget's Redis does not answer: {error}") from error
+        # Two threads may cross here; the smaller figure only makes forgetting a little harder to see.
+        self._known_calls = max(self._known_calls, calls)
         return 0.0 if granted else max(wait_ms, 1) / 1000
 
     def _settle(self, permit: Permit) -> None:
@@ -207,6 +239,7 @@ class RedisCallBudget:
             permit.limit_per_min or 0,
             -1 if permit.used is None else permit.used,
             round(permit.pause_s * 1000),
+            self.configured_per_min,
         ]
         try:
             self._finish(keys=self._keys, args=arguments)
