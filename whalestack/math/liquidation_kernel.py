@@ -13,7 +13,7 @@ no long stands above the one, no short below the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -76,11 +76,11 @@ class State(NamedTuple):
 def _compiled(function: Function) -> Function:
     """Compiled at its first call; kept on disk where some folder can be written."""
     try:
-        done: Function = numba.njit(cache=True, error_model="numpy", forceinline=True)(function)
+        done = numba.njit(cache=True, error_model="numpy", forceinline=True)(function)
     except RuntimeError:
         # "No locator available": a read-only installation without a home.
-        done = numba.njit(error_model="numpy")(function)
-    return done
+        done = numba.njit(error_model="numpy", forceinline=True)(function)
+    return cast(Function, done)
 
 
 @_compiled

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import ceil, log, log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -125,7 +125,8 @@ class FastLiquidationModel:
     def branch(self) -> FastLiquidationModel:
         """An independent model in the same state: to look at an open candle without taking it."""
         other = copy(self)
-        other._state = type(self._state)(*(part.copy() for part in self._state))
+        copies: dict[str, Any] = {name: part.copy() for name, part in self._state._asdict().items()}
+        other._state = self._state._replace(**copies)
         return other
 
     def ledger(self, memory: int = 0) -> Ledger:
