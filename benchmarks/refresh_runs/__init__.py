@@ -1,0 +1,1 @@
+"""What `benchmarks/refresh.py`, `seed.py` and `two_hosts.py` are made of."""
