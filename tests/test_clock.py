@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalestack.clock import ManualClock, MarketClock, from_ms, to_ms
+from whalestack.clock import ManualClock, MarketClock, SteppedClock, from_ms, to_ms
 
 
 def test_at_speed_one_without_origins_it_is_the_wall_clock() -> None:
@@ -38,3 +39,12 @@ def test_a_manual_clock_moves_only_when_told() -> None:
     clock = ManualClock(1_000)
     clock.advance(2.5)
     assert clock.now_ms() == 3_500
+
+
+def test_a_stepped_clock_is_one_for_all_who_map_its_file(tmp_path: Path) -> None:
+    moved = SteppedClock.make(tmp_path / "clock", 1_000)
+    seen = SteppedClock(tmp_path / "clock")
+    moved.set_ms(61_000)
+    assert (seen.now_ms(), seen.now()) == (61_000, from_ms(61_000))
+    with pytest.raises(ValueError, match="does not go back"):
+        seen.set_ms(60_999)

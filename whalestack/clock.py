@@ -7,9 +7,12 @@ may be played faster, and then one real second is `speed` market seconds.
 
 from __future__ import annotations
 
+import mmap
+import struct
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -66,6 +69,48 @@ class MarketClock:
 
     def real_seconds(self, market_seconds: float) -> float:
         return market_seconds / self.speed
+
+
+class SteppedClock:
+    """Market time that stands still until somebody moves it, for every process that maps its file.
+
+    A whole system on it does the same at the same market moments in every run, however busy the
+    machine is.
+
+    Args:
+        path: eight bytes, milliseconds since the epoch; see `make`.
+    """
+
+    _FORMAT = struct.Struct("<q")
+
+    def __init__(self, path: Path) -> None:
+        with path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), self._FORMAT.size)
+
+    @classmethod
+    def make(cls, path: Path, start_ms: int) -> SteppedClock:
+        """A new clock's file, standing at `start_ms`."""
+        path.write_bytes(cls._FORMAT.pack(start_ms))
+        return cls(path)
+
+    def now_ms(self) -> int:
+        return int(self._FORMAT.unpack_from(self._shared)[0])
+
+    def now(self) -> datetime:
+        return from_ms(self.now_ms())
+
+    def real_seconds(self, market_seconds: float) -> float:
+        return market_seconds
+
+    def set_ms(self, now_ms: int) -> None:
+        """Move market time, for all processes at once.
+
+        Raises:
+            ValueError: it would go back.
+        """
+        if now_ms < self.now_ms():
+            raise ValueError(f"market time does not go back: {self.now_ms()} to {now_ms}")
+        self._FORMAT.pack_into(self._shared, 0, now_ms)
 
 
 class ManualClock:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from whalestack.clock import MarketClock
+from whalestack.clock import Clock, MarketClock, SteppedClock
 from whalestack.errors import StopAndTell
 from whalestack.settings.kinds import HeatmapSource, MessageKind, Mode
 from whalestack.settings.machine import MachineSettings
@@ -69,6 +69,10 @@ class Settings(MachineSettings, TradingSettings, MarketSettings, ServiceSettings
                 raise ValueError(
                     f"TRAILING_STEPS_PCT: a stop at {stop} for a profit of {profit} is not below it"
                 )
+        if self.mode is not Mode.DEMO and (self.clock_file is not None or self.clock_speed != 1):
+            raise ValueError(
+                "CLOCK_FILE and CLOCK_SPEED above 1 are for MODE=demo: a real market has its own time"
+            )
         if self.mode is Mode.LIVE and self.live_trading_confirmed != LIVE_CONFIRMATION:
             raise ValueError(
                 f"MODE=live needs a second switch: set LIVE_TRADING_CONFIRMED='{LIVE_CONFIRMATION}'"
@@ -176,8 +180,10 @@ class Settings(MachineSettings, TradingSettings, MarketSettings, ServiceSettings
         }
         return self.model_copy(update={name: value for name, value in own.items() if value is not None})
 
-    def clock(self) -> MarketClock:
+    def clock(self) -> Clock:
         """The clock that every process with these settings shares."""
+        if self.clock_file is not None:
+            return SteppedClock(self.clock_file)
         return MarketClock(self.clock_speed, self.clock_real_origin_ms, self.clock_market_origin_ms)
 
 

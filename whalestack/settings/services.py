@@ -25,6 +25,7 @@ class ServiceSettings(BaseSettings):
     clock_speed: float = Field(default=1.0, gt=0, le=3600)
     clock_real_origin_ms: int = Field(default=0, ge=0)
     clock_market_origin_ms: int = Field(default=0, ge=0)
+    clock_file: Path | None = None
     clock_skew_limit_ms: int = Field(default=1000, ge=50, le=30_000)
 
     # --- coinglass ----------------------------------------------------------------------

@@ -45,6 +45,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         # Also after every round; between rounds only prices change.
         Entry("scan.ranking", 300, 55),
         Entry("scan.universe", 3600),
+        # A call for every hundred coins of CoinGlass: rarely.
+        Entry("scan.board_check", 3600),
         Entry("trade.reconcile", 60, 55),
         Entry("trade.poll", 15),
         Entry("trade.sweep", 30),
@@ -72,7 +74,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         entry.task: {
             "task": entry.task,
-            "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=clock.speed == 1),
+            "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=settings.clock_speed == 1),
             "options": {"expires": max(real_s(entry.expires_s or entry.every_s), _lives_s(entry))},
         }
         for entry in entries(settings)
