@@ -99,6 +99,7 @@ LATELY = NOW - timedelta(minutes=10)
         ("too_young", {"coin": a_coin(launched_at=NOW - timedelta(hours=3))}),
         ("thin", {"coin": a_coin(turnover_24h_usd=5e3), "tick": a_tick(turnover_24h_usd=None)}),
         ("thin", {"tick": a_tick(turnover_24h_usd=9_999.0)}),
+        ("wide_spread", {"tick": a_tick(bid=99.0, ask=101.0)}),
         ("no_price", {"tick": None}),
         ("stale_price", {"tick": a_tick(ts_ms=to_ms(NOW) - 61_000)}),
         ("no_equity", {"account": an_account(equity_usd=Decimal(0))}),
@@ -139,7 +140,16 @@ def test_every_rule_can_say_no_and_all_are_kept(settings: Settings) -> None:
             agent_by_symbol={f"{n}USDT": "conservative-1" for n in range(5)},
         ),
     )
-    assert len(all_refusals(bad)) == len(RULES) - 2  # unknown coin and no equity exclude others
+    # An unknown coin and no equity exclude others; without a price there is no spread.
+    assert len(all_refusals(bad)) == len(RULES) - 3
+
+
+@pytest.mark.parametrize("tick", [a_tick(bid=99.9, ask=100.1), a_tick(bid=None), a_tick(bid=0.0)])
+def test_a_spread_that_is_narrow_or_not_known_speaks_against_nothing(
+    settings: Settings, tick: LiveTick
+) -> None:
+    """0.2 % apart, below the limit of 0.5; one side not known yet."""
+    assert all_refusals(a_state(settings, tick=tick)) == ()
 
 
 def test_a_cooldown_and_a_streak_end(settings: Settings) -> None:

@@ -21,34 +21,44 @@ from whalestack.math.refusals import Refusal
 
 
 @dataclass(frozen=True)
-class GuardState:
-    """Everything the rules look at.
+class CoinFacts:
+    """What is known of a coin whoever trades it.
 
     Args:
         symbol: Bybit symbol.
         now: market time.
         settings: the limits.
-        kill: the kill switch.
-        gate: the reconciler's word.
-        gate_max_age: how old that word may be.
         coin: the instrument, None where the symbol is unknown.
         tick: its live state, None where there is none.
-        tick_max_age: how old that may be.
-        account: see `AccountFigures`.
     """
 
     symbol: str
     now: datetime
     settings: Settings
+    coin: Coin | None
+    tick: LiveTick | None
+
+
+@dataclass(frozen=True)
+class GuardState(CoinFacts):
+    """Everything the rules look at.
+
+    Args:
+        kill: the kill switch.
+        gate: the reconciler's word.
+        gate_max_age: how old that word may be.
+        tick_max_age: how old the live state may be.
+        account: see `AccountFigures`.
+    """
+
     kill: KillState
     gate: GateState
     gate_max_age: timedelta
-    coin: Coin | None
-    tick: LiveTick | None
     tick_max_age: timedelta
     account: AccountFigures
 
 
+CoinRule = Callable[[CoinFacts], Refusal | None]
 Rule = Callable[[GuardState], Refusal | None]
 
 
@@ -70,7 +80,7 @@ def both_sides_agree(state: GuardState) -> Refusal | None:
     return None if obstacle is None else Refusal("not_reconciled", obstacle)
 
 
-def coin_is_known(state: GuardState) -> Refusal | None:
+def coin_is_known(state: CoinFacts) -> Refusal | None:
     if state.coin is None:
         return Refusal("unknown_symbol", f"{state.symbol} is no instrument that we know")
     if state.coin.skipped_reason:
@@ -78,14 +88,14 @@ def coin_is_known(state: GuardState) -> Refusal | None:
     return None
 
 
-def coin_is_no_major(state: GuardState) -> Refusal | None:
+def coin_is_no_major(state: CoinFacts) -> Refusal | None:
     coin = state.coin
     if coin is not None and (coin.is_major or coin.base_coin in state.settings.majors):
         return Refusal("major", f"{coin.base_coin} is a major; automatic traders leave them alone")
     return None
 
 
-def coin_is_not_blacklisted(state: GuardState) -> Refusal | None:
+def coin_is_not_blacklisted(state: CoinFacts) -> Refusal | None:
     coin = state.coin
     names = {state.symbol} | ({coin.base_coin} if coin is not None else set())
     if (coin is not None and coin.blacklisted) or names & set(state.settings.blacklist):
@@ -93,7 +103,7 @@ def coin_is_not_blacklisted(state: GuardState) -> Refusal | None:
     return None
 
 
-def coin_is_trading(state: GuardState) -> Refusal | None:
+def coin_is_trading(state: CoinFacts) -> Refusal | None:
     coin = state.coin
     if coin is None:
         return None
@@ -106,7 +116,7 @@ def coin_is_trading(state: GuardState) -> Refusal | None:
     return None
 
 
-def coin_is_old_enough(state: GuardState) -> Refusal | None:
+def coin_is_old_enough(state: CoinFacts) -> Refusal | None:
     if state.coin is None or state.coin.launched_at is None:
         return None
     age_h = (state.now - state.coin.launched_at).total_seconds() / 3600
@@ -126,6 +136,15 @@ def turnover_is_enough(state: GuardState) -> Refusal | None:
     wanted = max(state.settings.min_turnover_24h_usd, risk_usd * state.settings.min_turnover_to_risk_ratio)
     if turnover < wanted:
         return Refusal("thin", f"{turnover:,.0f} USD traded in 24 h, {wanted:,.0f} wanted")
+    return None
+
+
+def spread_is_narrow(state: CoinFacts) -> Refusal | None:
+    """Whoever gets in has to get out again. Where one side is not known nothing is said."""
+    spread_pct = None if state.tick is None else state.tick.spread_pct
+    limit = state.settings.max_spread_pct
+    if spread_pct is not None and spread_pct > limit:
+        return Refusal("wide_spread", f"bid and ask are {spread_pct:.2f} % apart, {limit:g} % at most")
     return None
 
 
@@ -216,15 +235,19 @@ def stops_do_not_pile_up(state: GuardState) -> Refusal | None:
     return Refusal("stop_streak", f"the last {streak} trades were stopped out; {pause_s} s are paused")
 
 
-RULES: tuple[Rule, ...] = (
-    agent_is_on,
-    kill_switch_is_off,
-    both_sides_agree,
+COIN_RULES: tuple[CoinRule, ...] = (
     coin_is_known,
     coin_is_no_major,
     coin_is_not_blacklisted,
     coin_is_trading,
     coin_is_old_enough,
+    spread_is_narrow,
+)
+RULES: tuple[Rule, ...] = (
+    agent_is_on,
+    kill_switch_is_off,
+    both_sides_agree,
+    *COIN_RULES,
     turnover_is_enough,
     price_is_fresh,
     there_is_equity,
@@ -243,3 +266,8 @@ RULES: tuple[Rule, ...] = (
 def all_refusals(state: GuardState, rules: tuple[Rule, ...] = RULES) -> tuple[Refusal, ...]:
     """Every rule's "no", in the order of the rules; empty means the coin may be traded."""
     return tuple(refusal for rule in rules if (refusal := rule(state)) is not None)
+
+
+def coin_refusals(facts: CoinFacts) -> tuple[Refusal, ...]:
+    """What speaks against a coin whoever would trade it, whatever the account's state."""
+    return tuple(refusal for rule in COIN_RULES if (refusal := rule(facts)) is not None)

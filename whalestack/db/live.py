@@ -54,6 +54,13 @@ class LiveTick:
     turnover_24h_usd: float | None = None
     funding_rate_pct: float | None = None
 
+    @property
+    def spread_pct(self) -> float | None:
+        """How far the best ask is above the best bid, per cent of their middle; None where not known."""
+        if self.bid is None or self.ask is None or self.bid <= 0:
+            return None
+        return (self.ask - self.bid) / ((self.ask + self.bid) / 2) * 100
+
 
 @dataclass(frozen=True, slots=True)
 class PriceWatch:
@@ -67,6 +74,14 @@ class PriceWatch:
         return (self.above is not None and price >= self.above) or (
             self.below is not None and price <= self.below
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPrice:
+    """A price that the streams have seen, and when: market ms since the epoch."""
+
+    price: float
+    ts_ms: int
 
 
 class _StoredWatch(msgspec.Struct, frozen=True):

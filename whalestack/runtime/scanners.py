@@ -9,6 +9,7 @@ from whalestack.runtime.stores import Stores
 
 if TYPE_CHECKING:
     from whalestack.scanners.board import BoardScanner
+    from whalestack.scanners.board_check import BoardCheck
     from whalestack.scanners.coin_history import CoinHistoryScanner
     from whalestack.scanners.coins import CoinScanner
     from whalestack.scanners.heatmap import HeatmapScanner
@@ -60,6 +61,12 @@ class Scanners(Stores):
         from whalestack.scanners.board import BoardScanner
 
         return BoardScanner(db=self.db, clock=self.clock)
+
+    @cached_property
+    def board_check(self) -> BoardCheck:
+        from whalestack.scanners.board_check import BoardCheck
+
+        return BoardCheck(db=self.db, coinglass=self.coinglass, settings=self.settings, clock=self.clock)
 
     @cached_property
     def signal_scanner(self) -> SignalScanner:

@@ -18,6 +18,11 @@ class MarketSettings(BaseSettings):
     min_turnover_to_risk_ratio: float = Field(default=100.0, ge=0)
     min_listing_age_h: float = Field(default=24.0, ge=0)
     max_coins: int = Field(default=2000, ge=1)
+    max_spread_pct: Percent = 0.5
+
+    # --- the board ----------------------------------------------------------------------
+    board_check_price_tolerance_pct: float = Field(default=1.0, gt=0)
+    board_check_oi_tolerance_pct: float = Field(default=5.0, gt=0)
 
     # --- heat maps and ranking ----------------------------------------------------------
     refresh_interval_s: int = Field(default=300, ge=30)

@@ -24,6 +24,12 @@ def board(runtime: Runtime) -> None:
     runtime.board_scanner.scan()
 
 
+@task("scan.board_check", exclusive=True)
+def board_check(runtime: Runtime) -> None:
+    """Hold the board against CoinGlass's own."""
+    runtime.board_check.check()
+
+
 @task("scan.ranking", exclusive=True)
 def ranking(runtime: Runtime) -> None:
     """Rank all coins from their latest maps."""
