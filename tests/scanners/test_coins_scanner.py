@@ -17,6 +17,7 @@ from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassNotA
 from whalestack.clock import ManualClock
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.engine import Database
+from whalestack.db.market_store import MarketStore
 from whalestack.db.models import Coin
 from whalestack.errors import TryAgain
 from whalestack.scanners.coins import CoinScanner, UniverseReport
@@ -56,6 +57,7 @@ class FakeBybit:
     def __init__(self, *instruments: Instrument) -> None:
         self.listed = list(instruments)
         self.turnovers: dict[str, float] = {}
+        self.quoted: list[str] = []
 
     def instruments(self) -> list[Instrument]:
         return self.listed
@@ -66,7 +68,7 @@ class FakeBybit:
                 symbol=each.symbol, turnover_24h_usd=self.turnovers.get(each.symbol, 1_000_000 - place)
             )
             for place, each in enumerate(self.listed)
-        ]
+        ] + [SimpleNamespace(symbol=symbol, turnover_24h_usd=1.0) for symbol in self.quoted]
 
 
 class FakeCoinList:
@@ -116,7 +118,7 @@ def test_a_coin_that_both_sides_have_is_followed(scene: Scene) -> None:
     """With everything that Bybit says of it."""
     report = scene.refresh(instrument("EVAAUSDT"))
     coin = scene.coin("EVAAUSDT")
-    assert UniverseReport(listed=1, followed=1, skipped={}, gone=(), coinglass_asked=True) == report
+    assert UniverseReport(1, 1, {}, coinglass_asked=True, new=("EVAAUSDT",)) == report
     assert ("EVAA", 1, None, False) == (
         coin.coinglass_symbol,
         coin.price_multiplier,
@@ -223,6 +225,95 @@ def test_a_coin_that_comes_back_is_followed_again(scene: Scene) -> None:
     scene.refresh(instrument("1INCHUSDT"))
     scene.refresh(instrument("EVAAUSDT"), instrument("1INCHUSDT"))
     assert ("Trading", None) == (scene.coin("EVAAUSDT").status, scene.reason("EVAAUSDT"))
+
+
+def test_a_gone_coin_is_told_of_once(scene: Scene) -> None:
+    """The hour after it is no news any more."""
+    scene.refresh(instrument("EVAAUSDT"), instrument("1INCHUSDT"))
+    scene.refresh(instrument("1INCHUSDT"))
+    assert () == scene.refresh(instrument("1INCHUSDT")).gone
+    assert "Gone" == scene.coin("EVAAUSDT").status
+
+
+def test_a_new_listing_is_followed_once_it_is_old_enough(scene: Scene) -> None:
+    """Named when it appears, skipped for its age, followed a day later."""
+    scene.refresh(instrument("1INCHUSDT"))
+    fresh = instrument("EVAAUSDT", launched_at=scene.clock.now() - timedelta(hours=1))
+    assert ("EVAAUSDT",) == scene.refresh(instrument("1INCHUSDT"), fresh).new
+    assert "listed less than 24 h ago" == scene.reason("EVAAUSDT")
+    scene.clock.advance(24 * 3600)
+    report = scene.refresh()
+    assert ((), 2, None) == (report.new, report.followed, scene.reason("EVAAUSDT"))
+
+
+def test_a_coin_in_pre_listing_is_skipped_until_it_trades(scene: Scene) -> None:
+    """Bybit lists it with status PreLaunch; its age counts from the day on which it trades."""
+    before = instrument("EVAAUSDT", status="PreLaunch", is_prelisting=True, launched_at=None)
+    scene.refresh(before)
+    assert ("PreLaunch", "in pre-listing") == (scene.coin("EVAAUSDT").status, scene.reason("EVAAUSDT"))
+    scene.refresh(replace(before, is_prelisting=False))
+    assert "status PreLaunch" == scene.reason("EVAAUSDT")
+    trading = instrument("EVAAUSDT", launched_at=scene.clock.now())
+    scene.refresh(trading)
+    assert ("Trading", "listed less than 24 h ago") == (
+        scene.coin("EVAAUSDT").status,
+        scene.reason("EVAAUSDT"),
+    )
+    scene.clock.advance(25 * 3600)
+    scene.refresh(trading)
+    assert scene.reason("EVAAUSDT") is None
+
+
+def test_an_announced_delisting_is_skipped_and_then_gone(scene: Scene) -> None:
+    """Bybit names the moment days ahead: nothing is entered from then on, prices are followed to the end."""
+    soon = scene.clock.now() + timedelta(days=2)
+    scene.refresh(instrument("EVAAUSDT", delisted_at=soon), instrument("1INCHUSDT"))
+    assert "will be delisted at 2025-10-21 12:00" == scene.reason("EVAAUSDT")
+    assert ["1INCHUSDT", "EVAAUSDT"] == sorted(c.symbol for c in MarketStore(scene.db).followed_coins())
+    scene.refresh(instrument("1INCHUSDT"))
+    assert ("Gone", "no longer listed on Bybit") == (scene.coin("EVAAUSDT").status, scene.reason("EVAAUSDT"))
+    assert ["1INCHUSDT"] == [c.symbol for c in MarketStore(scene.db).followed_coins()]
+
+
+def test_a_renamed_contract_is_one_gone_and_one_new(scene: Scene) -> None:
+    """SHIB1000USDT becomes 1000SHIBUSDT: the old row says where its coin went."""
+    scene.refresh(instrument("SHIB1000USDT"), instrument("1INCHUSDT"))
+    report = scene.refresh(instrument("1000SHIBUSDT"), instrument("1INCHUSDT"))
+    assert (("1000SHIBUSDT",), ("SHIB1000USDT",)) == (report.new, report.gone)
+    assert "no longer listed on Bybit; its coin trades as 1000SHIBUSDT now" == scene.reason("SHIB1000USDT")
+    new = scene.coin("1000SHIBUSDT")
+    assert ("SHIB", 1000, None) == (new.coinglass_symbol, new.price_multiplier, new.skipped_reason)
+
+
+def test_a_changed_contract_is_taken_over_and_named(scene: Scene) -> None:
+    """Orders are rounded to the new tick and step from the next refresh on."""
+    scene.refresh(instrument("EVAAUSDT"), instrument("1INCHUSDT"))
+    finer = instrument("EVAAUSDT", tick_size=Decimal("0.0001"), qty_step=Decimal(1))
+    report = scene.refresh(finer, instrument("1INCHUSDT"))
+    coin = scene.coin("EVAAUSDT")
+    assert (("EVAAUSDT",), Decimal("0.0001"), Decimal(1)) == (report.changed, coin.tick_size, coin.qty_step)
+    assert () == scene.refresh(finer, instrument("1INCHUSDT")).changed
+
+
+def test_a_coin_whose_row_is_unreadable_is_not_taken_for_delisted(scene: Scene) -> None:
+    """Bybit still quotes it: nothing is entered, and the streams go on for whoever holds it."""
+    scene.refresh(instrument("EVAAUSDT"), instrument("1INCHUSDT"))
+    scene.bybit.quoted = ["EVAAUSDT"]
+    report = scene.refresh(instrument("1INCHUSDT"))
+    assert ((), "Trading") == (report.gone, scene.coin("EVAAUSDT").status)
+    assert "Bybit quotes it" in (scene.reason("EVAAUSDT") or "")
+    assert "EVAAUSDT" in {coin.symbol for coin in MarketStore(scene.db).followed_coins()}
+    scene.refresh(instrument("EVAAUSDT"), instrument("1INCHUSDT"))
+    assert scene.reason("EVAAUSDT") is None
+
+
+def test_a_list_that_lacks_a_third_of_the_coins_is_not_believed(scene: Scene) -> None:
+    """A page was lost on the way: ending a hundred coins for it would be worse than an hour's delay."""
+    many = [instrument(f"C{number}USDT") for number in range(90)]
+    scene.refresh(*many)
+    with pytest.raises(TryAgain, match="30 of 90 known coins no more"):
+        scene.refresh(*many[30:])
+    assert "Trading" == scene.coin("C0USDT").status
 
 
 @pytest.mark.parametrize(

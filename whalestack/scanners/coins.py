@@ -26,6 +26,20 @@ QUOTE = "USDT"
 TRADING = "Trading"
 GONE = "Gone"
 NO_SUCH_COIN = "no such coin at CoinGlass"
+UNREADABLE = "Bybit quotes it and does not list it readably among its instruments"
+# What an order is rounded and bounded by: a change between two refreshes is told.
+CONTRACT_FIELDS = (
+    "tick_size",
+    "qty_step",
+    "min_order_qty",
+    "max_order_qty",
+    "max_market_order_qty",
+    "min_notional_usd",
+    "max_leverage",
+)
+# An answer that lacks more than this of the known coins at once is not believed.
+MOST_GONE_SHARE = 0.25
+ALWAYS_BELIEVED = 20
 
 
 class CoinList(Protocol):
@@ -43,15 +57,19 @@ class UniverseReport:
         listed: USDT perpetuals that Bybit lists.
         followed: coins whose heat maps are collected.
         skipped: coins that are not, by reason.
-        gone: symbols that Bybit listed before and lists no more.
+        new: symbols that were not known before.
+        gone: symbols that Bybit listed at the refresh before and lists no more.
+        changed: symbols whose contract changed (tick, step, limits).
         coinglass_asked: False where CoinGlass could not be asked and the last known names stand.
     """
 
     listed: int
     followed: int
     skipped: Mapping[str, int]
-    gone: tuple[str, ...]
     coinglass_asked: bool
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,8 @@ class CoinScanner:
         cannot be asked, the names it had last time stand.
 
         Raises:
-            TryAgain: Bybit cannot be asked, or lists nothing; nothing is changed.
+            TryAgain: Bybit cannot be asked, or lists nothing, or so much less than before
+                that its answer cannot be whole; nothing is changed.
         """
         instruments = [each for each in self._bybit.instruments() if _is_usdt_perpetual(each)]
         if not instruments:
@@ -101,12 +120,40 @@ class CoinScanner:
         now = self._clock.now()
         with self._db.begin() as work:
             known = known_coins(work.session)
+            missing = _missing(known, instruments)
             found = self._judge(instruments, turnovers, supported, known, now)
-            gone = sorted(set(known) - {each.symbol for each in instruments})
-            upsert_coins(work.session, [self._row(each, now) for each in found])
-            for symbol in gone:
-                _mark_gone(known[symbol], now)
-        return self._report(found, gone, supported is not None)
+            rows = [self._row(each, now) for each in found]
+            changed = [row["symbol"] for row in rows if _has_changed(known.get(row["symbol"]), row)]
+            new = sorted(row["symbol"] for row in rows if row["symbol"] not in known)
+            gone = [symbol for symbol in missing if symbol not in turnovers]
+            self._mark_missing(known, missing, gone, rows, now)
+            upsert_coins(work.session, rows)
+        return self._report(found, new, gone, changed, supported is not None)
+
+    def _mark_missing(
+        self,
+        known: Mapping[str, Coin],
+        missing: Sequence[str],
+        gone: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+        now: datetime,
+    ) -> None:
+        """Coins that are not among the instruments: gone, or, where Bybit still quotes them, not entered.
+
+        The latter keep their status, so that the streams go on with them and a position in
+        one is led by live prices.
+        """
+        trades_as = {row["coinglass_symbol"]: row["symbol"] for row in rows if row["status"] == TRADING}
+        for symbol in missing:
+            coin = known[symbol]
+            coin.updated_at = now
+            if symbol not in gone:
+                coin.skipped_reason = UNREADABLE
+                log.warning("instrument_missing", symbol=symbol)
+                continue
+            successor = trades_as.get(coin.coinglass_symbol) if coin.coinglass_symbol else None
+            renamed = f"; its coin trades as {successor} now" if successor else ""
+            coin.status, coin.skipped_reason = GONE, f"no longer listed on Bybit{renamed}"
 
     def _supported(self) -> frozenset[str] | None:
         if self._settings.heatmap_source is HeatmapSource.MODEL:
@@ -213,23 +260,63 @@ class CoinScanner:
             "updated_at": now,
         }
 
-    def _report(self, found: Sequence[_Found], gone: Sequence[str], asked: bool) -> UniverseReport:
+    def _report(
+        self,
+        found: Sequence[_Found],
+        new: Sequence[str],
+        gone: Sequence[str],
+        changed: Sequence[str],
+        asked: bool,
+    ) -> UniverseReport:
         skipped = Counter(each.skipped_reason for each in found if each.skipped_reason is not None)
         report = UniverseReport(
             listed=len(found),
             followed=len(found) - skipped.total(),
             skipped=dict(skipped),
-            gone=tuple(gone),
             coinglass_asked=asked,
+            new=tuple(new),
+            gone=tuple(gone),
+            changed=tuple(changed),
         )
         log.info(
             "universe_refreshed",
             listed=report.listed,
             followed=report.followed,
             skipped=report.skipped,
+            # The first refresh knows nobody: everybody would be new.
+            new=report.new if len(new) < len(found) else len(new),
             gone=report.gone,
+            changed=report.changed,
         )
         return report
+
+
+def _missing(known: Mapping[str, Coin], instruments: Sequence[Instrument]) -> list[str]:
+    """Known coins that are not listed now and were at the refresh before.
+
+    Raises:
+        TryAgain: too many at once.
+    """
+    listed = {each.symbol for each in instruments}
+    before = [symbol for symbol, coin in known.items() if coin.status != GONE]
+    missing = sorted(set(before) - listed)
+    if len(missing) > max(ALWAYS_BELIEVED, MOST_GONE_SHARE * len(before)):
+        raise TryAgain(
+            f"Bybit lists {len(missing)} of {len(before)} known coins no more; its answer is not believed"
+        )
+    return missing
+
+
+def _has_changed(coin: Coin | None, row: Mapping[str, Any]) -> bool:
+    """Whether the contract is another than it was; each field that is, is told."""
+    if coin is None:
+        return False
+    changed = {name: (getattr(coin, name), row[name]) for name in CONTRACT_FIELDS}
+    changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
+    if changed:
+        told = {name: f"{before} -> {after}" for name, (before, after) in changed.items()}
+        log.info("contract_changed", symbol=coin.symbol, **told)
+    return bool(changed)
 
 
 def _is_usdt_perpetual(instrument: Instrument) -> bool:
@@ -240,8 +327,3 @@ def _is_usdt_perpetual(instrument: Instrument) -> bool:
 def _names(instrument: Instrument, name: CoinName | None) -> set[str]:
     """What the owner may call a coin in a list of the settings."""
     return {instrument.symbol, instrument.base_coin} | ({name.coin} if name else set())
-
-
-def _mark_gone(coin: Coin, now: datetime) -> None:
-    if coin.status != GONE:
-        coin.status, coin.skipped_reason, coin.updated_at = GONE, "no longer listed on Bybit", now
