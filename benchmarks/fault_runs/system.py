@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import redis
 from celery import Celery
-from sqlalchemy import NullPool, create_engine, text
 
 from fault_runs.exchange_record import ExchangeRecord
-from whalestack.config import Mode, Settings, child_environment, load_settings
-from whalestack.db.migrations import upgrade
+from whalestack.config import Mode, Settings, child_environment
 from whalestack.embedded import EmbeddedPostgres, EmbeddedRedis
 from whalestack.embedded.stores import EmbeddedStores
 from whalestack.runtime import Runtime
+from whalestack.supervisor.own_stores import free_port, fresh_database, settings_of_run
 from whalestack.supervisor.parent import own_pid
 from whalestack.supervisor.plan import process_specs
 from whalestack.supervisor.process import ManagedProcess, ProcessSpec
@@ -82,14 +79,8 @@ def settings_values(seed: int, coins: int) -> dict[str, str]:
         "HEATMAP_WORKERS": "1",
         "HEATMAP_CONCURRENCY": "4",
         "LOG_LEVEL": "WARNING",
-        "SIMULATOR_PORT": str(_free_port()),
+        "SIMULATOR_PORT": str(free_port()),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -179,14 +170,10 @@ def running_system(run_dir: Path, *, seed: int, coins: int) -> Iterator[System]:
         EmbeddedRedis(run_dir / "redis", durable=True) as broker,
     ):
         stores = EmbeddedStores(postgres, broker)
-        _empty(stores)
-        upgrade(postgres.url(DATABASE))
         values = settings_values(seed, coins) | stores.settings()
-        values |= {"DATABASE_URL": postgres.url(DATABASE), "RUN_DIR": str(run_dir)}
+        values |= {"DATABASE_URL": fresh_database(stores, DATABASE), "RUN_DIR": str(run_dir)}
         env_file = run_dir / "faults.env"
-        env_file.touch(mode=0o600)
-        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
-        settings = load_settings(env_file, **{name.lower(): value for name, value in values.items()})
+        settings = settings_of_run(values, env_file)
         runtime = Runtime(settings)
         with _supervised(settings, runtime, stores, env_file, run_dir) as system:
             yield system
@@ -239,12 +226,3 @@ def _keep_alive(system: System, stop: threading.Event) -> None:
         system.supervisor.watch()
         for process in system.supervisor.processes:
             process.restarts = 0
-
-
-def _empty(stores: EmbeddedStores) -> None:
-    admin = create_engine(stores.postgres.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"drop database if exists {DATABASE} with (force)"))
-    stores.postgres.create_database(DATABASE)
-    with redis.Redis.from_url(stores.redis.url()) as client:
-        client.flushall()

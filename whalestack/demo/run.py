@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis
 import structlog
 from rich.console import Console, RenderableType
 from rich.live import Live
-from sqlalchemy import NullPool, create_engine, text
 
 from whalestack.clock import to_ms
-from whalestack.config import Mode, Settings, child_environment, load_settings
-from whalestack.db.migrations import upgrade
+from whalestack.config import Mode, Settings, child_environment
 from whalestack.demo.choices import Choice
 from whalestack.demo.facts import read_facts
 from whalestack.demo.report import closing_line
@@ -27,6 +22,7 @@ from whalestack.demo.terminal import Heading, screen
 from whalestack.embedded.stores import EmbeddedStores, embedded_stores
 from whalestack.logs import configure_logging
 from whalestack.runtime import Runtime
+from whalestack.supervisor.own_stores import free_port, fresh_database, fresh_folder, settings_of_run
 from whalestack.supervisor.parent import own_pid
 from whalestack.supervisor.plan import process_specs
 from whalestack.supervisor.supervisor import Supervisor
@@ -66,7 +62,7 @@ def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: P
         settings, env_file = _prepare(choice, stores, run_dir)
         runtime = Runtime(settings)
         env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))
-        log_dir = _fresh(run_dir / "logs")
+        log_dir = fresh_folder(run_dir / "logs")
         with Supervisor(process_specs(settings), env, log_dir) as supervisor:
             console.print("starting the simulator, the streams, the workers, beat and Flower ...")
             start_stages(supervisor, runtime)
@@ -84,14 +80,12 @@ def run_demo(choice: Choice, *, seconds: float | None, as_json: bool, run_dir: P
 
 def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Settings, Path]:
     """A fresh database with the current schema, and the settings file of all processes."""
-    _empty(stores)
-    upgrade(stores.postgres.url(DATABASE))
     values = stores.settings() | {
         "MODE": Mode.DEMO.value,
-        "DATABASE_URL": stores.postgres.url(DATABASE),
+        "DATABASE_URL": fresh_database(stores, DATABASE),
         "RUN_DIR": str(run_dir),
         # Not the checkout's own folder: a `whalestack up` may be running from it.
-        "BEAT_STATE_DIR": str(_fresh(run_dir / "celerybeat-schedule")),
+        "BEAT_STATE_DIR": str(fresh_folder(run_dir / "celerybeat-schedule")),
         "CLOCK_SPEED": str(choice.speed),
         "CLOCK_REAL_ORIGIN_MS": str(time.time_ns() // 1_000_000),
         "CLOCK_MARKET_ORIGIN_MS": str(to_ms(choice.start)),
@@ -108,40 +102,11 @@ def _prepare(choice: Choice, stores: EmbeddedStores, run_dir: Path) -> tuple[Set
         "SIMULATOR_MARKET": choice.market,
         "SIMULATOR_SYMBOLS": ",".join(choice.symbols),
         "SIMULATOR_COINS": str(choice.coins),
-        "SIMULATOR_PORT": str(_free_port()),
-        "FLOWER_PORT": str(_free_port(FLOWER_PORT)),
+        "SIMULATOR_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port(FLOWER_PORT)),
     }
     env_file = run_dir / "demo.env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
-    # Given once more as arguments, so that nothing in this shell's environment overrides them.
-    return load_settings(env_file, **{name.lower(): value for name, value in values.items()}), env_file
-
-
-def _empty(stores: EmbeddedStores) -> None:
-    """Forget the last demo: its market time would overlap this one's."""
-    admin = create_engine(stores.postgres.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"drop database if exists {DATABASE} with (force)"))
-    stores.postgres.create_database(DATABASE)
-    with redis.Redis.from_url(stores.redis.url()) as client:
-        client.flushall()
-
-
-def _free_port(preferred: int = 0) -> int:
-    """The preferred port of loopback if it is free, else any free one."""
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    return settings_of_run(values, env_file), env_file
 
 
 def _watch(
