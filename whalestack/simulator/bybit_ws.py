@@ -148,7 +148,9 @@ class Conversation:
 
 def routes(world: World) -> list[web.RouteDef]:
     """The routes of both sockets; from now on the world's steps and the account's rows are published."""
-    public, private = PublicFeed(world, time.monotonic), PrivateFeed(world.clock)
+    # In a world that is moved step by step, tickers keep pace with the steps.
+    pace_s = time.monotonic if world.settings.clock_file is None else lambda: world.clock.now_ms() / 1000
+    public, private = PublicFeed(world, pace_s), PrivateFeed(world.clock)
     world.listeners.append(public.on_step)
     world.push_listeners.append(public.on_push)
     world.exchange.state.listeners.append(private.on_row)
@@ -174,7 +176,7 @@ async def _serve(
 ) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(receive_timeout=silence, max_msg_size=0)
     await socket.prepare(request)
-    queue = SocketQueue(socket, world.faults, f"WS {request.path}", request.transport)
+    queue = SocketQueue(socket, world.faults, f"WS {request.path}", request.transport, world.frames)
     conversation = Conversation(Connection(queue), feed, key)
     try:
         with contextlib.suppress(TimeoutError):

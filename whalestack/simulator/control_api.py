@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -12,6 +13,8 @@ from aiohttp import web
 from whalestack.errors import GiveUp
 from whalestack.simulator.faults import parse_rule
 from whalestack.simulator.world import World
+
+SETTLING_TURNS = 3
 
 
 def routes(world: World) -> list[web.RouteDef]:
@@ -45,7 +48,15 @@ def routes(world: World) -> list[web.RouteDef]:
     async def set_clock(request: web.Request) -> web.Response:
         return await _steer(request, lambda body: _set_clock(world, body))
 
+    async def step(_request: web.Request) -> web.Response:
+        world.step()
+        # What the step set off is sent in the loop's next turns.
+        for _ in range(SETTLING_TURNS):
+            await asyncio.sleep(0)
+        return _json({"now_ms": world.market.now_ms, "frames": dict(world.frames)})
+
     return [
+        web.post("/sim/step", step),
         web.get("/sim/health", show_health),
         web.get("/sim/stats", show_stats),
         web.get("/sim/events", show_events),

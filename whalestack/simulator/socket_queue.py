@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ class SocketQueue:
         faults: applied to every frame.
         endpoint: as rules name it, for example ``WS /ws-api``.
         transport: of its request, to break it without a handshake.
+        counts: how many frames each endpoint has sent, counted on here.
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class SocketQueue:
         faults: Faults,
         endpoint: str,
         transport: asyncio.Transport | None,
+        counts: Counter[str] | None = None,
     ) -> None:
         self._socket, self._transport = socket, transport
         self._faults, self._endpoint = faults, endpoint
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._send())
@@ -42,6 +45,7 @@ class SocketQueue:
         except SocketDropped:
             self.drop()
             return
+        self._counts[self._endpoint] += len(frames)
         self._waiting.extend(frames)
         self._wake.set()
 

@@ -45,6 +45,7 @@ class World:
         heatmaps: CoinGlass's maps of the market.
         faults: what goes wrong on request.
         coinglass_counts: answers of the CoinGlass API by what they were.
+        frames: how many frames Bybit's sockets have sent, by their endpoint.
         listeners: called after each step with (now_ms, ticks); the sockets publish there.
             A listener must not block.
         push_listeners: called after a forced price with (now_ms, symbol): the sockets tell it at
@@ -65,6 +66,7 @@ class World:
     listeners: list[StepListener] = field(default_factory=list)
     push_listeners: list[PushListener] = field(default_factory=list)
     coinglass_counts: Counter[str] = field(default_factory=Counter)
+    frames: Counter[str] = field(default_factory=Counter)
     started_real_s: float = field(default_factory=time.monotonic)
     bybit_ahead_ms: int = 0
 

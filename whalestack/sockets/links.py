@@ -118,6 +118,7 @@ class BybitLink:
         self._signed_in = threading.Event()
         self._refused_sign_in = False
         self.bad_frames = 0
+        self.frames = 0
 
     def open(self) -> None:
         try:
@@ -204,6 +205,8 @@ class BybitLink:
         except Exception:  # an error here would close the socket for good
             self.bad_frames += 1
             log.exception("stream_handler_failed", stream=self._name)
+        finally:
+            self.frames += 1
 
     def _on_answer(self, frame: Frame) -> None:
         if self._pongs_count:
