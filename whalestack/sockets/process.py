@@ -101,7 +101,7 @@ class StreamsProcess:
         )
         self.public = PublicStreams(self._hosts.public_ws, self.feed, self._after_public_open, self._times)
         self._names = CoinNames.of(())
-        self._others: list[StreamKeeper] = []
+        self.others: list[StreamKeeper] = []
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -118,8 +118,8 @@ class StreamsProcess:
         log.info("streams_starting")
         self.urgent.start()
         self.spikes.start()
-        self._others = [keeper for keeper in (self._private(), self._coinglass()) if keeper is not None]
-        for keeper in self._others:
+        self.others = [keeper for keeper in (self._private(), self._coinglass()) if keeper is not None]
+        for keeper in self.others:
             keeper.start()
         self._begin("show", SHOW_EVERY_S, self._showing())
         self._begin("store", STORE_EVERY_S, self.recorder.store_due)
@@ -136,7 +136,7 @@ class StreamsProcess:
         for thread in self._threads:
             thread.join(5.0)
         self.public.stop()
-        for keeper in self._others:
+        for keeper in self.others:
             keeper.stop()
         self.filler.stop()
         self.recorder.store_due()
@@ -146,7 +146,7 @@ class StreamsProcess:
 
     def status(self) -> StreamsStatus:
         """How the streams are, as Redis shows it to the others."""
-        keepers = [*self.public.keepers, *self._others]
+        keepers = [*self.public.keepers, *self.others]
         return StreamsStatus(
             at_ms=self._clock.now_ms(),
             streams={keeper.name: keeper.is_up for keeper in keepers},
