@@ -15,7 +15,8 @@ from whalestack.clock import Clock
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.coin_store import FollowedCoin, followed_coins
 from whalestack.db.engine import Database
-from whalestack.db.heatmap_store import StoreCounts, map_ages, store_maps
+from whalestack.db.heatmap_store import StoreCounts, store_maps
+from whalestack.db.map_heads import map_ages
 from whalestack.db.ranking_store import latest_ranks
 from whalestack.db.refresh_rounds import (
     BatchCounts,

@@ -7,6 +7,7 @@ from whalestack.db.models.heatmaps import (
     CoinRanking,
     LiquidationCluster,
     LiquidationSnapshot,
+    MapHead,
     RefreshRound,
 )
 from whalestack.db.models.machine import AgentLog, ApiUsage, Switch, TaskRun
@@ -19,6 +20,7 @@ from whalestack.db.models.market import (
     OiVolumeSpike,
 )
 from whalestack.db.models.messages import OutboxMessage
+from whalestack.db.models.refreshing import MapFailure, RefreshBatch
 from whalestack.db.models.trading import (
     Fill,
     Order,
@@ -42,12 +44,15 @@ __all__ = [
     "LiquidationCluster",
     "LiquidationOrder",
     "LiquidationSnapshot",
+    "MapFailure",
+    "MapHead",
     "MarketChange",
     "MarketTick",
     "OiVolumeSpike",
     "Order",
     "OutboxMessage",
     "PositionMonitorLog",
+    "RefreshBatch",
     "RefreshRound",
     "Signal",
     "Switch",
