@@ -24,7 +24,7 @@ from whalestack.math.liquidation_pass import FastLiquidationModel
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, horizon_s
 
 LEAST_SPAN_BARS = 7
-LOOKS = 12
+LOOKS = 4
 
 
 @dataclass(frozen=True)
