@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -21,6 +21,7 @@ from whalestack.clock import ManualClock
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
+from whalestack.db.map_heads import map_ages
 from whalestack.db.models import ApiUsage, LiquidationCluster, LiquidationSnapshot, RefreshRound
 from whalestack.dispatch import Job, RecordingDispatcher
 from whalestack.errors import StopAndTell, TryAgain
@@ -35,7 +36,7 @@ class Scene:
         self, db: Database, dispatcher: RecordingDispatcher, clock: ManualClock, settings: Settings
     ) -> None:
         self.db, self.dispatcher, self.clock, self.settings = db, dispatcher, clock, settings
-        self.coinglass = FakeCoinglass()
+        self.coinglass = FakeCoinglass(clock=clock)
         self.live: FakeLive | None = None
         self._scanners: list[HeatmapScanner] = []
 
@@ -73,6 +74,12 @@ class Scene:
             query = select(LiquidationSnapshot).where(LiquidationSnapshot.symbol == symbol)
             rows = work.session.scalars(query.order_by(LiquidationSnapshot.fetched_at))
             return {row.timeframe: row for row in rows}
+
+    def fetched_at(self, symbol: str, timeframe: str) -> datetime | None:
+        """When a map last came."""
+        with self.db.begin() as work:
+            ages = {(age.symbol, age.timeframe): age.fetched_at for age in map_ages(work.session)}
+        return ages[symbol, timeframe]
 
     def close(self) -> None:
         for scanner in self._scanners:
@@ -168,12 +175,13 @@ def test_the_last_good_snapshot_is_kept(scene: Scene) -> None:
     scene.add("EVAAUSDT", "COAIUSDT")
     scanner = scene.scanner()
     scene.run_round(scanner)
-    good = scene.snapshots("EVAAUSDT")["7d"].fetched_at
+    good = scene.clock.now()
     scene.clock.advance(300)
     scene.coinglass.answer = lambda coin, timeframe: CoinglassNoMap("gone") if coin == "EVAA" else None
     scene.run_round(scanner)
+    assert good == scene.fetched_at("EVAAUSDT", "7d")
+    assert good + timedelta(seconds=300) == scene.fetched_at("COAIUSDT", "7d")
     assert good == scene.snapshots("EVAAUSDT")["7d"].fetched_at
-    assert good + timedelta(seconds=300) == scene.snapshots("COAIUSDT")["7d"].fetched_at
 
 
 def test_a_map_the_mathematics_refuses_is_named_too(scene: Scene) -> None:
@@ -226,7 +234,7 @@ def test_a_round_that_never_ends_is_given_up(scene: Scene) -> None:
     assert lost.round_id is not None
     assert "given_up" == scene.round(lost.round_id).status
     assert 1 == len(scene.jobs("scan.ranking"))
-    assert scanner.fetch_batch(lost.round_id, pairs("EVAAUSDT", ["7d"])).dropped
+    assert scanner.fetch_batch(lost.round_id, "0", pairs("EVAAUSDT", ["7d"])).dropped
     assert [] == scene.coinglass.asked
 
 
@@ -263,14 +271,14 @@ def test_skipped_coins_are_not_fetched(scene: Scene) -> None:
     report = scanner.start_round()
     assert 1 == report.coins
     assert report.round_id is not None
-    batch = scanner.fetch_batch(report.round_id, pairs("LOSTUSDT", ["7d"]))
+    batch = scanner.fetch_batch(report.round_id, "0", pairs("LOSTUSDT", ["7d"]))
     assert ("LOSTUSDT 7d: the coin is not followed any more",) == batch.problems
 
 
 def test_a_small_plan_fetches_what_is_most_overdue(scene: Scene) -> None:
     """30 calls a minute, 10 % reserved, rounds of 60 s: 27 maps of 40; in the next round the other 13."""
     scene.add(*(f"C{i}USDT" for i in range(5)))
-    scene.coinglass = FakeCoinglass(calls_per_min=30)
+    scene.coinglass = FakeCoinglass(calls_per_min=30, clock=scene.clock)
     scanner = scene.scanner(refresh_interval_s=60)
     first = scene.round(scene.run_round(scanner))
     assert 27 == first.maps_due
@@ -314,7 +322,7 @@ def test_calls_are_written_down(scene: Scene) -> None:
         scanner.fetch_batch(**job.kwargs)  # type: ignore[arg-type]
     assert 2 == report.batches
     with scene.db.begin() as work:
-        (row,) = work.session.scalars(select(ApiUsage))
+        (row,) = work.session.scalars(select(ApiUsage).where(ApiUsage.service == "coinglass"))
     assert ("coinglass", "/heatmap", 16, 2, 1200) == (
         row.service,
         row.endpoint,

@@ -33,6 +33,7 @@ class ServiceSettings(BaseSettings):
     coinglass_url: str = "https://open-api-v4.coinglass.com"
     coinglass_ws_url: str = "wss://open-ws.coinglass.com/ws-api"
     coinglass_model: Literal["model1", "model2", "model3"] = "model2"
+    coinglass_plan: Literal["", "hobbyist", "startup", "standard", "professional", "enterprise"] = ""
     coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
     coinglass_refetch_reserve_pct: Percent = 10.0
     coinglass_timeout_s: float = Field(default=15.0, gt=0, le=120)
