@@ -19,6 +19,7 @@ from whalestack.math.accuracy import BarGrid, Sightings, Trials, judge_beside_ch
 from whalestack.math.accuracy_table import AccuracyRow, accuracy_table, kinds_of
 from whalestack.math.clusters import find_clusters
 from whalestack.math.heatmap import Floats, Ints
+from whalestack.math.leverage_tiers import for_coin
 from whalestack.math.liquidation_model import ModelAssumptions
 from whalestack.math.liquidation_pass import FastLiquidationModel
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, horizon_s
@@ -51,6 +52,7 @@ def hit_rates(
     large_share_pct: float,
     min_observations: float,
     assumptions: ModelAssumptions | None = None,
+    max_leverage: Mapping[str, float] | None = None,
     coins: bool = False,
 ) -> tuple[HitRates, ...]:
     """A table for each length of candles, the shortest first.
@@ -61,14 +63,18 @@ def hit_rates(
         large_share_pct: see `kinds_of`.
         min_observations: independent ones that are enough for a verdict.
         assumptions: of the model; its `memory_bars` is that of each range.
+        max_leverage: that the exchange allows, by symbol; a coin that is missing has the commonest.
         coins: whether to make a row for each coin as well.
     """
     lengths = sorted({bar_s for coin in candles.coins for bar_s in coin.rows})
+    base, allowed = assumptions or ModelAssumptions(), max_leverage or {}
     found = []
     for bar_s in lengths:
         of_length = [coin for coin in candles.coins if bar_s in coin.rows]
         trials = [
-            each for coin in of_length for each in coin_trials(coin, bar_s, assumptions or ModelAssumptions())
+            each
+            for coin in of_length
+            for each in coin_trials(coin, bar_s, for_coin(base, allowed.get(coin.symbol)))
         ]
         kinds = kinds_of(_daily_turnover(of_length, bar_s), majors, large_share_pct)
         rows = accuracy_table(trials, kinds, min_observations=min_observations, coins=coins)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ Scope = Literal["all", "kind", "coin"]
 Verdict = Literal["beats chance", "not shown", "below chance", "too few"]
 
 ALL = "all"
+_FINENESS: tuple[Scope, ...] = ("coin", "kind", "all")
 LEAST_PERIODS = 5
 """Fewer separate stretches of market than this show nothing, however many coins there are."""
 PERIOD_HORIZONS = 2
@@ -39,6 +40,7 @@ class AccuracyRow:
         hit, random, mirror: shares with 95 % intervals; `n` is independent observations.
         over_random, over_mirror: the clusters' share less chance's, with 95 % intervals.
         verdict: see `verdict_of`.
+        kind: of the coin, None for groups.
     """
 
     scope: Scope
@@ -54,6 +56,7 @@ class AccuracyRow:
     over_random: Difference
     over_mirror: Difference
     verdict: Verdict
+    kind: CoinKind | None = None
 
     @property
     def lower_bound(self) -> float:
@@ -106,7 +109,10 @@ def accuracy_table(
                 groups["kind", kind] = of_kind
         for each in sorted(here, key=lambda t: t.symbol) if coins else ():
             groups["coin", each.symbol] = [each]
-        rows += [_row(scope, name, group, min_observations) for (scope, name), group in groups.items()]
+        rows += [
+            _row(scope, name, kinds[name] if scope == "coin" else None, group, min_observations)
+            for (scope, name), group in groups.items()
+        ]
     return tuple(rows)
 
 
@@ -129,7 +135,25 @@ def verdict_of(
     return "not shown"
 
 
-def _row(scope: Scope, name: str, group: Sequence[Trials], min_observations: float) -> AccuracyRow:
+def unproven_ranges(rows: Iterable[AccuracyRow]) -> dict[str, AccuracyRow]:
+    """The ranges whose clusters are not shown to beat chance, each with the row that decides.
+
+    A coin's own row decides where it has enough observations, else its kind's, else
+    everyone's. Where none has, nothing is known and the range is not in the result.
+
+    Args:
+        rows: of one table, about one coin.
+    """
+    deciding: dict[str, AccuracyRow] = {}
+    for row in sorted(rows, key=lambda each: _FINENESS.index(each.scope)):
+        if row.verdict != "too few":
+            deciding.setdefault(row.timeframe, row)
+    return {name: row for name, row in deciding.items() if row.verdict != "beats chance"}
+
+
+def _row(
+    scope: Scope, name: str, kind: CoinKind | None, group: Sequence[Trials], min_observations: float
+) -> AccuracyRow:
     def joined(field: str) -> Floats:
         return np.concatenate([getattr(each, field) for each in group])
 
@@ -144,5 +168,5 @@ def _row(scope: Scope, name: str, group: Sequence[Trials], min_observations: flo
     return AccuracyRow(
         scope, name, group[0].timeframe, weights.size, round(float(weights.sum())), count,
         float(np.median(joined("distances_pct"))), hit, random, mirror, over_random, over_mirror,
-        verdict_of(hit.n, count, over_random, over_mirror, min_observations),
+        verdict_of(hit.n, count, over_random, over_mirror, min_observations), kind,
     )  # fmt: skip

@@ -47,3 +47,24 @@ def for_coin(assumptions: ModelAssumptions, max_leverage: float | None) -> Model
     """The same assumptions with the tiers that a coin allows; unknown counts as the commonest."""
     wishes = [(tier.leverage, tier.weight) for tier in assumptions.tiers]
     return replace(assumptions, tiers=tiers_of_coin(max_leverage or COMMON_MAX_LEVERAGE, wishes))
+
+
+def model_assumptions(
+    leverages: Sequence[tuple[float, float]], *, churn_pct: float, turnover_pct_without_oi: float
+) -> ModelAssumptions:
+    """The assumptions as the settings say them.
+
+    Args:
+        leverages: (leverage, weight) pairs; the weights are relative.
+        churn_pct: per cent of turnover that changes hands without moving open interest.
+        turnover_pct_without_oi: per cent of turnover that opens positions where open interest is unknown.
+
+    Raises:
+        ValueError: there is no leverage above 1.
+    """
+    highest = max((leverage for leverage, _ in leverages), default=0.0)
+    return ModelAssumptions(
+        tiers=tiers_of_coin(highest, leverages),
+        churn_share=churn_pct / 100,
+        turnover_share_without_oi=turnover_pct_without_oi / 100,
+    )

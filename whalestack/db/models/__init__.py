@@ -1,5 +1,6 @@
 """Every table of the system. Importing this package registers all of them on `Base`."""
 
+from whalestack.db.models.accuracy import AccuracyRecord
 from whalestack.db.models.base import Base
 from whalestack.db.models.coins import Coin, CoinThreshold
 from whalestack.db.models.heatmaps import (
@@ -31,6 +32,7 @@ from whalestack.db.models.trading import (
 )
 
 __all__ = [
+    "AccuracyRecord",
     "AgentLog",
     "ApiUsage",
     "Base",
