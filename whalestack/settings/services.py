@@ -18,6 +18,9 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql+psycopg2://whalestack@127.0.0.1:5432/whalestack")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_state_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
+    # The longest a task may run is the history queue's 300 s; a message must never come back while
+    # its task still runs, so this lies above twice that.
+    broker_visibility_timeout_s: int = Field(default=900, ge=1)
     run_dir: Path = Path(".run")
     supervisor_pid: int = Field(default=0, ge=0)
 
