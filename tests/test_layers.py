@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "whalestack"
 
-GROUND = {"config", "clock", "errors", "dispatch", "trader_list"}
+GROUND = {"config", "clock", "errors", "dispatch", "raw_replies", "trader_list"}
 SERVICES = {"scanners", "agents", "sockets"}
 # What each part of the package may import besides itself. Parts that are not named here put
 # the others together (tasks, cli, web, demo, ...) and may import anything but each other's tasks.
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "settings": {"trader_list"},
     "config": {"clock", "errors", "settings", "trader_list"},
     "dispatch": {"errors"},
+    "raw_replies": {"errors"},
     "db": {"math", *GROUND},
     "clients": {"math", "db", *GROUND},
     "scanners": {"math", "db", "clients", *SERVICES, *GROUND},

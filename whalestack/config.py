@@ -21,6 +21,7 @@ from whalestack.errors import StopAndTell
 from whalestack.settings.kinds import HeatmapSource, MessageKind, Mode
 from whalestack.settings.machine import MachineSettings
 from whalestack.settings.market import MarketSettings
+from whalestack.settings.measuring import MeasuringSettings
 from whalestack.settings.services import ServiceSettings
 from whalestack.settings.trading import TradingSettings
 from whalestack.trader_list import TraderSpec
@@ -43,7 +44,7 @@ ENV_FILE_VARIABLE = "WHALESTACK_ENV_FILE"
 LIVE_CONFIRMATION = "I accept that live trading can lose everything"
 
 
-class Settings(MachineSettings, TradingSettings, MarketSettings, ServiceSettings):
+class Settings(MachineSettings, MeasuringSettings, TradingSettings, MarketSettings, ServiceSettings):
     """Settings of one process, read once from `.env` and the environment.
 
     Raises:

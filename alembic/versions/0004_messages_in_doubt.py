@@ -14,7 +14,16 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    op.add_column("outbox", sa.Column("asked", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "outbox",
+        sa.Column(
+            "asked",
+            sa.Integer(),
+            nullable=False,
+            server_default="0",
+            comment="how often the channel could not say whether it arrived",
+        ),
+    )
     op.create_index("ix_outbox_in_doubt", "outbox", ["channel"], postgresql_where="status = 'unknown'")
 
 

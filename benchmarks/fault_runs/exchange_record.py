@@ -48,7 +48,7 @@ class ExchangeRecord:
         """Take in every event since the last call."""
         with self._lock:
             while True:
-                events = self._get("/sim/events", after_seq=self._seen, limit=PAGE)["events"]
+                events = self.events(after_seq=self._seen)
                 for event in events:
                     self._take(event)
                     self._seen = event["seq"]
@@ -117,7 +117,16 @@ class ExchangeRecord:
 
     def push_price(self, symbol: str, price: float) -> float:
         """Force a price; returns it as rounded."""
-        return float(self._post("/sim/price", {"symbol": symbol, "price": price})["price"])
+        return float(self.push(symbol, price)["price"])
+
+    def push(self, symbol: str, price: float, **more: float) -> Row:
+        """Force a price, with `turnover_usd` and `open_interest`; the simulator's answer."""
+        return dict(self._post("/sim/price", {"symbol": symbol, "price": price, **more}))
+
+    def events(self, *, after_seq: int = 0, kind: str | None = None) -> list[Row]:
+        """One page of the record, oldest first."""
+        query = {"after_seq": after_seq, "limit": PAGE} | ({} if kind is None else {"kind": kind})
+        return list(self._get("/sim/events", **query)["events"])
 
     def put_clock_ahead(self, ahead_ms: int) -> None:
         """Put Bybit's clock ahead of ours."""

@@ -23,6 +23,7 @@ from whalestack.agents import messages
 from whalestack.agents.doubts import MOST_QUESTIONS
 from whalestack.agents.outbox import announce
 from whalestack.db.engine import UnitOfWork
+from whalestack.db.map_heads import Head, put_heads
 from whalestack.db.models import Coin, LiquidationCluster, LiquidationSnapshot, OutboxMessage, Signal
 from whalestack.dispatch import Job
 from whalestack.errors import TryAgain
@@ -254,6 +255,8 @@ def _put_maps(work: UnitOfWork, play: Play, seen_at: datetime) -> None:
         insert(LiquidationSnapshot),
         [{**common, "timeframe": each, "source": SCANNER} for each in TIMEFRAMES],
     )
+    heads = [Head(play.symbol, each, seen_at, seen_at, None, play.base, "") for each in TIMEFRAMES]
+    put_heads(session, heads)
     edges = sorted((play.price(play.script.target), play.price(play.script.target * 1.02)))
     session.execute(
         insert(LiquidationCluster).values(

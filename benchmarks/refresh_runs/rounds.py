@@ -56,6 +56,9 @@ def await_round(system: RefreshSystem, after: int, asked_at: float, within_s: fl
 
     def has_ended() -> bool:
         rows[:] = system.query(_ROUND, after=after)
+        failed = system.query("select task, error from task_runs where status = 'failed' limit 1")
+        if failed:
+            raise RuntimeError(f"{failed[0][0]} failed: {failed[0][1]}")
         return bool(rows) and rows[0][1] != "running"
 
     end_s = time.monotonic() + within_s

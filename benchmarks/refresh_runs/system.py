@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,16 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import redis
 import requests
 from celery import Celery
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import text
 
-from whalestack.config import Mode, Settings, child_environment, load_settings
-from whalestack.db.migrations import upgrade
+from whalestack.config import Mode, Settings, child_environment
 from whalestack.embedded.stores import EmbeddedStores, embedded_stores
 from whalestack.math.timeframes import SERVED_TIMEFRAMES
 from whalestack.runtime import Runtime
+from whalestack.supervisor.own_stores import free_port, fresh_database, fresh_folder, settings_of_run
 from whalestack.supervisor.parent import own_pid
 from whalestack.supervisor.plan import (
     STAGE_BEAT,
@@ -106,7 +103,7 @@ def settings_values(coins: int, calls_per_min: int, run_dir: Path) -> dict[str, 
         "MIN_LISTING_AGE_H": "0",
         "LOG_LEVEL": "WARNING",
         "RUN_DIR": str(run_dir),
-        "BEAT_STATE_DIR": str(run_dir / "beat"),
+        "BEAT_STATE_DIR": str(fresh_folder(run_dir / "beat")),
         "SIMULATOR_PORT": str(free_port()),
         "FLOWER_PORT": str(free_port()),
     }
@@ -131,19 +128,18 @@ def running_system(
         changes: of the settings besides, by their upper-case names.
     """
     run_dir = run_dir.resolve()
-    shutil.rmtree(run_dir / "logs", ignore_errors=True)
-    (run_dir / "beat").mkdir(parents=True, exist_ok=True)
     # As in production: what is committed is on the disk.
     with embedded_stores(run_dir, durable=True) as stores:
-        settings, env_file = prepare(
-            stores, run_dir, settings_values(coins, calls_per_min, run_dir) | dict(changes or {})
-        )
+        values = settings_values(coins, calls_per_min, run_dir) | stores.settings() | dict(changes or {})
+        values |= {"DATABASE_URL": fresh_database(stores, DATABASE)}
+        env_file = run_dir / "refresh.env"
+        settings = settings_of_run(values, env_file)
         runtime = Runtime(settings)
         specs = [
             spec for spec in process_specs(settings, with_flower=False) if only is None or spec.name in only
         ]
         env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))
-        with Supervisor(specs, env, run_dir / "logs") as supervisor:
+        with Supervisor(specs, env, fresh_folder(run_dir / "logs")) as supervisor:
             supervisor.start(STAGE_SIMULATOR)
             wait_for_simulator(supervisor, settings)
             system = RefreshSystem(settings, runtime, stores, supervisor)
@@ -158,25 +154,7 @@ def running_system(
 
 def start_beat(system: RefreshSystem) -> None:
     """Let the schedule begin, the first round with it."""
-    for old in system.settings.beat_state_dir.iterdir():
-        old.unlink()
     system.supervisor.start(STAGE_BEAT)
-
-
-def prepare(stores: EmbeddedStores, run_dir: Path, values: Mapping[str, str]) -> tuple[Settings, Path]:
-    """Empty stores with the current schema, and the settings file of all processes."""
-    admin = create_engine(stores.postgres.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"drop database if exists {DATABASE} with (force)"))
-    stores.postgres.create_database(DATABASE)
-    with redis.Redis.from_url(stores.redis.url()) as client:
-        client.flushall()
-    upgrade(stores.postgres.url(DATABASE))
-    every = stores.settings() | {"DATABASE_URL": stores.postgres.url(DATABASE)} | values
-    env_file = run_dir / "refresh.env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in every.items()))
-    return load_settings(env_file, **{name.lower(): value for name, value in every.items()}), env_file
 
 
 def await_workers(system: RefreshSystem) -> None:
@@ -200,10 +178,3 @@ def await_that(holds: Callable[[], bool], within_s: float, what: str) -> None:
         if time.monotonic() > end_s:
             raise TimeoutError(f"not within {within_s:g} s: {what}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,7 +16,7 @@ from whalestack.scanners.thresholds import ThresholdScanner
 def test_a_signal_becomes_one_order_that_carries_its_stop_and_target(world: World) -> None:
     """CONSERVATIVE with shorts at 110 to 112 and price at 100: the limit 107.80 lies beyond the market,
     so it is capped at 100.10 (slippage 0.1 %) and everything is computed from 100: stop 6 % below
-    (the coin's wicks), target 111, size 1 % of 10,000 over 6.2047 a coin = 16.1, leverage
+    (the coin's wicks), target 111, size 1 % of 10,000 over 6.3008 a coin (from the limit) = 15.8, leverage
     1 / (0.06 * 1.25 + 0.02) = 10.52, capped at 10."""
     report = world.act(world.ready(price=100.0))
 
@@ -26,7 +26,7 @@ def test_a_signal_becomes_one_order_that_carries_its_stop_and_target(world: Worl
     assert order.price == Decimal("100.10")
     assert order.stop_loss == Decimal("94.00")
     assert order.take_profit == Decimal("111.00")
-    assert order.qty == Decimal("16.1")
+    assert order.qty == Decimal("15.8")
     assert world.exchange.leverages[SYMBOL] == Decimal(10)
     [plan] = world.plans
     assert plan.expected_entry_price == Decimal(100)
@@ -56,7 +56,7 @@ def test_a_fill_opens_the_trade_and_tells_of_it_once(world: World) -> None:
 
 
 def test_the_target_ends_the_trade_with_its_profit_after_fees(world: World) -> None:
-    """16.1 coins from 100 to 111: 177.10 less the fees of 0.32 (maker in) and 0.98 (taker out)."""
+    """15.8 coins from 100 to 111: 173.80 less the fees of 0.32 (maker in) and 0.96 (taker out)."""
     world.act(world.ready())
     world.deliver_stream()
     world.clock.advance(600)
@@ -64,12 +64,12 @@ def test_the_target_ends_the_trade_with_its_profit_after_fees(world: World) -> N
     world.deliver_stream()
 
     [trade] = world.trades
-    fees = Decimal("16.1") * (100 * Decimal("0.0002") + 111 * Decimal("0.00055"))
+    fees = Decimal("15.8") * (100 * Decimal("0.0002") + 111 * Decimal("0.00055"))
     assert trade.status == "closed"
     assert trade.exit_reason == "take_profit"
     assert trade.exit_price == Decimal(111)
-    assert trade.pnl_usd == Decimal("177.1") - fees
-    assert round(trade.pnl_pct or 0, 4) == round(float((Decimal("177.1") - fees) / 1610 * 100), 4)
+    assert trade.pnl_usd == Decimal("173.8") - fees
+    assert round(trade.pnl_pct or 0, 4) == round(float((Decimal("173.8") - fees) / 1580 * 100), 4)
     assert [plan.status for plan in world.plans] == ["closed"]
     assert len(world.told("close")) == 1
 
@@ -139,9 +139,9 @@ def test_funding_counts_into_the_result(world: World) -> None:
     world.deliver_stream()
 
     [trade] = world.trades
-    trading_fees = Decimal("16.1") * (100 * Decimal("0.0002") + 111 * Decimal("0.00055"))
+    trading_fees = Decimal("15.8") * (100 * Decimal("0.0002") + 111 * Decimal("0.00055"))
     assert trade.fees_usd == trading_fees + 3
-    assert trade.pnl_usd == Decimal("177.1") - trading_fees - 3
+    assert trade.pnl_usd == Decimal("173.8") - trading_fees - 3
 
 
 def test_a_short_is_the_mirror_of_a_long(world: World) -> None:

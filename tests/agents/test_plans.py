@@ -181,12 +181,13 @@ def test_each_side_has_its_own_wicks(world: World) -> None:
 
 
 def test_the_room_that_other_positions_leave_bounds_the_size(world: World) -> None:
-    """50 % of 10,000 in one coin at most: with a stop 1 % away, the risk alone would buy 76.9 %."""
+    """50 % of 10,000 in one coin at most, paid at the limit of 100.1: with a stop 1 % away, the risk
+    alone would buy 71 %."""
     with_settings(world, stop_min_pct=1.0, stop_max_pct=1.2, max_coin_exposure_pct=50.0)
     prepare(world)
     world.add_maps()
     world.act(world.add_signal())
-    assert [order.qty for order in world.orders] == [Decimal(50)]
+    assert [order.qty for order in world.orders] == [Decimal("49.9")]
 
 
 def test_waits_that_sockets_need_do_not_shrink_when_the_market_plays_faster(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.agents.world import SYMBOL, World, execution_row
+from whalestack.trader_list import parse_traders
 
 
 def together(*calls: Callable[[], object]) -> list[object]:
@@ -84,21 +85,30 @@ def test_a_kill_switch_thrown_while_workers_enter_leaves_no_open_entry(world: Wo
     assert all(not each.is_open for each in world.exchange.orders.values())
 
 
+def two_coins(world: World) -> tuple[int, int]:
+    """A signal for each of two coins, everything in place for both."""
+    first = world.ready()
+    world.add_coin("EVAAUSDT")
+    world.add_maps("EVAAUSDT")
+    world.add_pattern("EVAAUSDT")
+    world.set_price(100, "EVAAUSDT")
+    return first, world.add_signal("EVAAUSDT")
+
+
 @pytest.mark.parametrize(
     ("limit", "code"),
-    [({"max_open_positions": 1}, "too_many_positions"), ({"max_exposure_pct": 20.0}, "exposure")],
+    [
+        ({"max_open_positions": 1}, "too_many_positions"),
+        ({"max_exposure_pct": 20.0}, "exposure"),
+        ({"autotrader_max_positions": 1}, "too_many_of_agent"),
+    ],
 )
 def test_two_coins_planned_at_once_do_not_both_take_the_last_place(
     world: World, limit: dict[str, float], code: str
 ) -> None:
     """Both workers found room when they asked the guards: one plan of 16 % each, 20 % or one at most."""
     world.restart(world.settings.model_copy(update=limit))
-    first = world.ready()
-    world.add_coin("EVAAUSDT")
-    world.add_maps("EVAAUSDT")
-    world.add_pattern("EVAAUSDT")
-    world.set_price(100, "EVAAUSDT")
-    second = world.add_signal("EVAAUSDT")
+    first, second = two_coins(world)
 
     def meanwhile() -> None:
         world.exchange.hooks.clear()
@@ -108,3 +118,25 @@ def test_two_coins_planned_at_once_do_not_both_take_the_last_place(
     world.exchange.hooks["fee_rates"] = meanwhile
     assert world.act(first).reasons == (code,)
     assert [order.symbol for order in world.orders] == ["EVAAUSDT"]
+
+
+def test_two_workers_that_enter_at_once_do_not_both_take_a_traders_last_place(world: World) -> None:
+    """In real threads: neither has committed when both have found the place free."""
+    world.restart(world.settings.model_copy(update={"autotrader_max_positions": 1}))
+    first, second = two_coins(world)
+    both_have_asked = threading.Barrier(2)
+    world.exchange.hooks["fee_rates"] = lambda: both_have_asked.wait(10)
+    reports = together(lambda: world.act(first), lambda: world.act(second))
+    assert sorted(report.outcome for report in reports) == ["refused", "sent"]  # type: ignore[attr-defined]
+    assert len(world.orders) == 1
+
+
+def test_the_other_traders_places_are_not_taken_by_one_that_is_full(world: World) -> None:
+    """The limit is each trader's own: the second enters the coin that the first may not."""
+    settings = world.settings.model_copy(
+        update={"autotraders": parse_traders("one:CONSERVATIVE:open=1,two:CONSERVATIVE:open=1")}
+    )
+    world.restart(settings)
+    for signal_id in two_coins(world):
+        world.act(signal_id)
+    assert sorted(plan.agent_name for plan in world.plans if plan.status == "entering") == ["one", "two"]

@@ -193,7 +193,7 @@ def test_a_position_of_our_own_order_is_not_taken_for_a_persons(world: World) ->
     world.exchange.fills = fills
     world.agents.reconciler.run()
     assert [(trade.agent_name, trade.open_qty) for trade in world.trades] == [
-        ("conservative-1", Decimal("16.1"))
+        ("conservative-1", Decimal("15.8"))
     ]
 
 
@@ -257,7 +257,7 @@ def test_a_size_that_differs_is_told(world: World) -> None:
     world.exchange.held[SYMBOL].size += 5
     report = world.agents.reconciler.run()
     assert len(report.differences) == 1
-    assert "21.1" in report.differences[0]
+    assert "20.8" in report.differences[0]
 
 
 def test_a_stop_that_a_person_tightened_is_the_trades_stop(world: World) -> None:
@@ -321,8 +321,8 @@ def test_an_order_of_a_person_is_not_spoken_of(world: World) -> None:
 
 
 def test_an_order_that_turns_a_position_round_ends_its_trade(world: World) -> None:
-    """A person sells 20 where 16.1 are held: 16.1 of the fill, and its fee, close our trade at 105;
-    16.1 * 5 = 80.50 less the entry's fee of 0.322 (maker) and 16.1/20 of the 1.155 of the fill."""
+    """A person sells 20 where 15.8 are held: 15.8 of the fill, and its fee, close our trade at 105;
+    15.8 * 5 = 79.00 less the entry's fee of 0.316 (maker) and 15.8/20 of the 1.155 of the fill."""
     world.act(world.ready())
     world.deliver_stream()
     world.clock.advance(60)
@@ -332,7 +332,7 @@ def test_an_order_that_turns_a_position_round_ends_its_trade(world: World) -> No
 
     [trade] = world.trades
     assert (trade.status, trade.open_qty, trade.exit_reason) == ("closed", 0, "manual")
-    expected = Decimal("80.5") - Decimal("0.322") - Decimal("1.155") * Decimal("16.1") / 20
+    expected = Decimal("79") - Decimal("0.316") - Decimal("1.155") * Decimal("15.8") / 20
     assert round(trade.pnl_usd or 0, 6) == round(expected, 6)
 
 

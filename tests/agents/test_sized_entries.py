@@ -52,9 +52,11 @@ def inputs_of(direction: Direction, coin: dict[str, Any], equity_usd: Decimal) -
     )
 
 
-def entry_of(direction: Direction, price: float, at_once: bool) -> EntryPlan:
+def entry_of(direction: Direction, price: float, at_once: bool, beyond_pct: float = 0.0) -> EntryPlan:
+    """An entry that expects `price`; its limit lies `beyond_pct` of it on the far side of the market."""
     way = 1 if direction == "LONG" else -1
-    return EntryPlan("CONSERVATIVE", direction, price, price, price * (1 + way * 0.2), at_once, 20.0)
+    limit = price * (1 + way * beyond_pct / 100)
+    return EntryPlan("CONSERVATIVE", direction, limit, price, price * (1 + way * 0.2), at_once, 20.0)
 
 
 @example_settings(
@@ -73,6 +75,8 @@ def entry_of(direction: Direction, price: float, at_once: bool) -> EntryPlan:
     equity_usd=st.decimals("9000", "20000000", places=2),
     tick=st.sampled_from([D("0.00001"), D("0.01"), D("0.5")]),
     step=st.sampled_from([D("0.001"), D("0.1"), D(1), D(100)]),
+    beyond_pct=st.floats(0, 3),
+    fills=st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=20, max_size=20),
 )
 def test_sizes_steps_and_risk_hold_for_any_settings(
     settings: Settings,
@@ -88,9 +92,12 @@ def test_sizes_steps_and_risk_hold_for_any_settings(
     equity_usd: Decimal,
     tick: Decimal,
     step: Decimal,
+    beyond_pct: float,
+    fills: list[tuple[bool, float]],
 ) -> None:
     """Steps and minimum respected; the sum within a step a rung; the loss at the stop within the budget,
-    with every rung filled and with any number of them, from the nearest on."""
+    with every rung filled and with any number of them, from the nearest on, and for every price at
+    which the orders may fill."""
     chosen = settings.model_copy(
         update={
             "ladder_rungs": rungs,
@@ -103,7 +110,8 @@ def test_sizes_steps_and_risk_hold_for_any_settings(
         }
     )
     inputs = inputs_of(direction, {"tick_size": tick, "qty_step": step, "min_order_qty": step}, equity_usd)
-    sized = size_entry(inputs, entry_of(direction, price, at_once), 6.0, chosen)
+    entry = entry_of(direction, price, at_once, beyond_pct if at_once else 0.0)
+    sized = size_entry(inputs, entry, 6.0, chosen)
     if isinstance(sized, Refusal):
         return
     budget_usd = equity_usd * D(repr(risk_pct)) / 100
@@ -112,8 +120,38 @@ def test_sizes_steps_and_risk_hold_for_any_settings(
     assert all(rung.price % tick == 0 for rung in sized.rungs)
     assert sum(rung.qty for rung in sized.rungs) == sized.size.qty
     assert sized.size.worst_loss_usd <= budget_usd * (1 + D("1e-20"))
+    assert_every_fill_is_within(sized, direction, chosen, fills)
     if sized.no_ladder is None:
         assert_ladder(sized, direction, chosen, equity_usd, step)
+
+
+def assert_every_fill_is_within(
+    sized: SizedEntry, direction: Direction, settings: Settings, fills: list[tuple[bool, float]]
+) -> None:
+    """Any of the rungs fill, each at its limit or better by some part of the way to the stop."""
+    way = 1 if direction == "LONG" else -1
+    lost, stop = D(0), sized.stop_loss
+    for rung, (does_fill, better) in zip(sized.rungs, fills, strict=False):
+        if not does_fill:
+            continue
+        price = rung.price - (rung.price - stop) * D(repr(better))
+        out_at = stop * (1 - way * D(repr(settings.slippage_pct)) / 100)
+        lost += rung.qty * ((price - out_at) * way + (price + stop) * FEES.taker)
+        # However the orders filled, the position is never liquidated before its stop.
+        assert (stop - sized.size.liquidation_price) * way > 0
+    assert lost <= sized.size.worst_loss_usd * (1 + D("1e-20"))
+
+
+def test_an_order_that_fills_at_once_is_sized_from_its_limit(settings: Settings) -> None:
+    """Expected at 100 and 0.1 % slippage: the limit is 100.1, and the loss from there is the 100 USD of
+    the budget: 100.1 to 94 with fees and slippage is 6.30 a coin."""
+    chosen = settings.model_copy(update={"ladder_rungs": 1})
+    sized = size_entry(inputs_of("LONG", {}, D(10_000)), entry_of("LONG", 100.0, True, 2.0), 6.0, chosen)
+    assert isinstance(sized, SizedEntry)
+    assert (sized.expected_price, sized.rungs[0].price, sized.stop_loss) == (D(100), D("100.1"), D(94))
+    per_coin = loss_per_unit_usd(D("100.1"), D(94), taker_fee_rate=FEES.taker, slippage_pct=0.1)
+    assert sized.size.qty == D("15.8")
+    assert sized.size.worst_loss_usd == D("15.8") * per_coin <= 100
 
 
 def assert_ladder(

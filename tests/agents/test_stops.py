@@ -18,7 +18,7 @@ from whalestack.db import trading_store
 
 
 def open_position(world: World) -> None:
-    """A LONG of 16.1 coins from 100, stop at 94, its target out of the way at 300."""
+    """A LONG of 15.8 coins from 100, stop at 94, its target out of the way at 300."""
     world.act(world.ready())
     world.deliver_stream()
     world.exchange.held[SYMBOL].take_profit = Decimal(300)

@@ -18,6 +18,7 @@ from whalestack.clock import ManualClock, to_ms
 from whalestack.config import Settings
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
+from whalestack.db.map_heads import Head, put_heads
 from whalestack.db.models import (
     AgentLog,
     Candle,
@@ -118,6 +119,7 @@ class World:
                     source="t",
                 )
             )
+            put_heads(work.session, [Head(symbol, "7d", seen_at, seen_at, None, price, "")])
             for side, low, high in (("short", 1.10, 1.12), ("long", 0.70, 0.72)):
                 work.session.add(
                     LiquidationCluster(
@@ -147,6 +149,7 @@ class World:
                     symbol=SYMBOL, timeframe="7d", fetched_at=now, price=100, prices=[], values=[], source="t"
                 )
             )
+            put_heads(work.session, [Head(SYMBOL, "7d", now, now, None, 100.0, "")])
 
     def add_cluster(self, side: str, low: float, high: float, timeframe: str = "7d", **changes: Any) -> int:
         """One more cluster that stands in the latest map of its range."""
@@ -188,12 +191,14 @@ class World:
 
     def add_map_of(self, timeframe: str) -> None:
         """The latest map of one more range, without clusters."""
+        now = self.clock.now()
         with self.db.begin() as work:
+            put_heads(work.session, [Head(SYMBOL, timeframe, now, now, None, 100.0, "")])
             work.session.add(
                 LiquidationSnapshot(
                     symbol=SYMBOL,
                     timeframe=timeframe,
-                    fetched_at=self.clock.now(),
+                    fetched_at=now,
                     price=100.0,
                     prices=[],
                     values=[],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from whalestack.math.clusters import Cluster
 from whalestack.math.refusals import Refusal
-from whalestack.math.stops import StopChoice, choose_stop, next_step_price, trailing_stop
+from whalestack.math.rounding import round_price
+from whalestack.math.stops import StopChoice, choose_stop, next_look_price, trailing_stop
 
 STEPS = ((10.0, 0.0), (20.0, 10.0), (50.0, 30.0))
 D = Decimal
@@ -218,9 +219,54 @@ def test_for_any_prices_the_stop_only_ratchets_and_is_never_past_the_price(
             stop = new
 
 
-def test_the_next_step_by_hand():
+def next_look(direction, price, stop, best=None):
+    return next_look_price(direction, D(100), D(price), stop, STEPS, tick_size=D("0.01"), best_price=best)
+
+
+def test_the_next_look_by_hand():
     """From 100 at 105 the next is 110, at 110 it is 120, at 150 there is none; mirrored for a SHORT."""
-    assert next_step_price("LONG", D(100), D(105), STEPS) == D(110)
-    assert next_step_price("LONG", D(100), D(110), STEPS) == D(120)
-    assert next_step_price("LONG", D(100), D(150), STEPS) is None
-    assert next_step_price("SHORT", D(100), D(85), STEPS) == D(80)
+    assert next_look("LONG", 105, D(93)) == D(110)
+    assert next_look("LONG", 110, D(100)) == D(120)
+    assert next_look("LONG", 150, D(130)) is None
+    assert next_look("SHORT", 85, D(100)) == D(80)
+
+
+def test_a_stop_that_the_price_has_fallen_through_waits_for_the_price_to_be_back():
+    """Best 121 has earned a stop at 110; at 108 it cannot stand, at 110.01 it can. Until then breakeven."""
+    assert trailing_stop("LONG", D(100), D(108), D(93), STEPS, tick_size=D("0.01"), best_price=D(121)) == 100
+    assert next_look("LONG", 108, D(100), best=D(121)) == D("110.01")
+    back = trailing_stop("LONG", D(100), D("110.01"), D(100), STEPS, tick_size=D("0.01"), best_price=D(121))
+    assert back == 110
+
+
+def test_a_price_below_every_earned_stop_moves_nothing_and_closes_nothing():
+    """Touched 110 and fell to 99: the first stop stays; breakeven can stand from 100.01 on."""
+    assert trailing_stop("LONG", D(100), D(99), D(93), STEPS, tick_size=D("0.01"), best_price=D(110)) is None
+    assert next_look("LONG", 99, D(93), best=D(110)) == D("100.01")
+
+
+@given(
+    st.sampled_from(["LONG", "SHORT"]),
+    prices,
+    st.lists(prices, min_size=1, max_size=30),
+    steps_strategy,
+    st.sampled_from([D("0.0001"), D("0.01"), D("0.5"), D(3)]),
+)
+def test_nothing_is_missed_by_who_looks_only_when_the_watched_price_is_reached(
+    direction, entry, path, steps, tick
+):
+    """Two monitors see the same prices. One looks at each; the other only at those that its watch
+    names, and at the best price it was told with. Their stops are the same all the way."""
+    way = 1 if direction == "LONG" else -1
+    path = [round_price(each, tick, "nearest") for each in path]
+    eager = lazy = None
+    best = path[0]
+    watch = None
+    for number, price in enumerate(path):
+        best = max(best * way, price * way) * way
+        more = {"tick_size": tick, "best_price": best}
+        eager = trailing_stop(direction, entry, price, eager, steps, **more) or eager
+        if number == 0 or (watch is not None and (price - watch) * way >= 0):
+            lazy = trailing_stop(direction, entry, price, lazy, steps, **more) or lazy
+            watch = next_look_price(direction, entry, price, lazy, steps, **more)
+        assert lazy == eager

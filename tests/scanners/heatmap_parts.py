@@ -10,6 +10,7 @@ import numpy as np
 
 from whalestack.clients.coinglass.budget import CallBudget
 from whalestack.clients.coinglass.types import EndpointUsage, Heatmap
+from whalestack.clock import Clock
 from whalestack.db.engine import Database
 from whalestack.db.models import Coin
 from whalestack.math.timeframes import GEOMETRY
@@ -99,24 +100,39 @@ class FakeCoinglass:
     Args:
         calls_per_min: of its budget.
         answer: what to say for a coin and range; an exception is raised.
+        clock: its maps are as new as that; None for maps that never age.
     """
 
     def __init__(
-        self, *, calls_per_min: int = 1_000_000, answer: Callable[[str, str], Answer | None] | None = None
+        self,
+        *,
+        calls_per_min: int = 1_000_000,
+        answer: Callable[[str, str], Answer | None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.budget: CallBudget = FixedBudget(calls_per_min)  # type: ignore[assignment]
         self.answer = answer
+        self.clock = clock
         self.asked: list[tuple[str, str, bool]] = []
         self.usage: list[EndpointUsage] = []
 
     def heatmap(
-        self, coin: str, timeframe: str, *, all_columns: bool = False, urgent: bool = False
+        self,
+        coin: str,
+        timeframe: str,
+        *,
+        all_columns: bool = False,
+        urgent: bool = False,
+        within_s: float | None = None,
     ) -> Heatmap:
         self.asked.append((coin, timeframe, urgent))
         answer = self.answer(coin, timeframe) if self.answer else None
         if isinstance(answer, Exception):
             raise answer
-        return answer or a_heatmap(coin, timeframe, all_columns=all_columns)
+        if answer is not None:
+            return answer
+        computed = {} if self.clock is None else {"map_time_ms": self.clock.now_ms()}
+        return a_heatmap(coin, timeframe, all_columns=all_columns, **computed)
 
     def take_usage(self) -> list[EndpointUsage]:
         taken, self.usage = self.usage, []

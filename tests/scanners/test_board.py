@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 from tests.scanners.market_rows import add_coin, add_minutes
 from whalestack.clock import ManualClock
@@ -88,3 +88,24 @@ def test_a_minute_has_one_board(db: Database, clock: ManualClock):
     clock.advance(20)
     scanner.scan()
     assert len(board(db)) == 1
+
+
+def test_the_board_reads_as_often_for_many_coins_as_for_few(db: Database, clock: ManualClock):
+    """Five times: the coins, two lengths of bars, volumes, turnovers."""
+    asked: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    counts = []
+    for first, many in ((0, 2), (2, 40)):
+        for number in range(first, many):
+            add_coin(db, f"C{number:02d}USDT", clock.now())
+            add_minutes(db, f"C{number:02d}USDT", clock.now(), [100.0] * 3)
+        asked.clear()
+        assert BoardScanner(db=db, clock=clock).scan().coins == many
+        counts.append(len([text for text in asked if text.strip().lower().startswith("select")]))
+        clock.advance(60)
+    event.remove(db.engine, "before_cursor_execute", note)
+    assert counts == [5, 5]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from tests.scanners.heatmap_parts import FakeCoinglass, a_heatmap, add_coins, failing, pairs
+from tests.scanners.heatmap_parts import FakeCoinglass, a_heatmap, failing, pairs
+from tests.scanners.heatmap_scene import FakeLive, Scene
 from whalestack.clients.coinglass.errors import (
     BudgetUnavailable,
     CoinglassBadReply,
@@ -17,87 +17,11 @@ from whalestack.clients.coinglass.errors import (
     CoinglassUnavailable,
 )
 from whalestack.clients.coinglass.types import EndpointUsage
-from whalestack.clock import ManualClock
-from whalestack.config import HeatmapSource, Settings
-from whalestack.db.engine import Database
-from whalestack.db.live import LiveTick
-from whalestack.db.models import ApiUsage, LiquidationCluster, LiquidationSnapshot, RefreshRound
-from whalestack.dispatch import Job, RecordingDispatcher
+from whalestack.config import HeatmapSource
+from whalestack.db.models import ApiUsage, LiquidationCluster
+from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell, TryAgain
 from whalestack.math.timeframes import SERVED_TIMEFRAMES, TIMEFRAMES
-from whalestack.scanners.heatmap import HeatmapScanner
-
-
-class Scene:
-    """A scanner and everything around it."""
-
-    def __init__(
-        self, db: Database, dispatcher: RecordingDispatcher, clock: ManualClock, settings: Settings
-    ) -> None:
-        self.db, self.dispatcher, self.clock, self.settings = db, dispatcher, clock, settings
-        self.coinglass = FakeCoinglass()
-        self.live: FakeLive | None = None
-        self._scanners: list[HeatmapScanner] = []
-
-    def scanner(self, **changes: object) -> HeatmapScanner:
-        settings = self.settings.model_copy(update={"heatmap_concurrency": 2, **changes})
-        scanner = HeatmapScanner(
-            db=self.db, coinglass=self.coinglass, settings=settings, clock=self.clock, live=self.live
-        )
-        self._scanners.append(scanner)
-        return scanner
-
-    def add(self, *symbols: str, **changes: object) -> None:
-        add_coins(self.db, self.clock.now(), *symbols, **changes)
-
-    def jobs(self, task: str) -> list[Job]:
-        return [job for job in self.dispatcher.jobs if job.task == task]
-
-    def run_round(self, scanner: HeatmapScanner) -> int:
-        report = scanner.start_round()
-        assert report.round_id is not None, report.reason
-        for job in self.jobs("heatmap.fetch_batch"):
-            if job.kwargs["round_id"] == report.round_id:
-                scanner.fetch_batch(**job.kwargs)  # type: ignore[arg-type]
-        return report.round_id
-
-    def round(self, round_id: int) -> RefreshRound:
-        with self.db.begin() as work:
-            found = work.session.get(RefreshRound, round_id)
-            assert found is not None
-            return found
-
-    def snapshots(self, symbol: str) -> dict[str, LiquidationSnapshot]:
-        """The latest of each range."""
-        with self.db.begin() as work:
-            query = select(LiquidationSnapshot).where(LiquidationSnapshot.symbol == symbol)
-            rows = work.session.scalars(query.order_by(LiquidationSnapshot.fetched_at))
-            return {row.timeframe: row for row in rows}
-
-    def close(self) -> None:
-        for scanner in self._scanners:
-            scanner.close()
-
-
-class FakeLive:
-    """Bybit's prices."""
-
-    def __init__(self, clock: ManualClock, prices: dict[str, float], error: Exception | None = None) -> None:
-        self._clock, self._prices, self._error = clock, prices, error
-
-    def get_many(self, symbols: Iterable[str]) -> dict[str, LiveTick]:
-        if self._error:
-            raise self._error
-        return {name: LiveTick(name, self._clock.now_ms(), self._prices[name]) for name in symbols}
-
-
-@pytest.fixture
-def scene(
-    db: Database, dispatcher: RecordingDispatcher, clock: ManualClock, settings: Settings
-) -> Iterator[Scene]:
-    scene = Scene(db, dispatcher, clock, settings)
-    yield scene
-    scene.close()
 
 
 def test_a_round_fetches_every_range_of_every_coin(scene: Scene) -> None:
@@ -168,12 +92,13 @@ def test_the_last_good_snapshot_is_kept(scene: Scene) -> None:
     scene.add("EVAAUSDT", "COAIUSDT")
     scanner = scene.scanner()
     scene.run_round(scanner)
-    good = scene.snapshots("EVAAUSDT")["7d"].fetched_at
+    good = scene.clock.now()
     scene.clock.advance(300)
     scene.coinglass.answer = lambda coin, timeframe: CoinglassNoMap("gone") if coin == "EVAA" else None
     scene.run_round(scanner)
+    assert good == scene.fetched_at("EVAAUSDT", "7d")
+    assert good + timedelta(seconds=300) == scene.fetched_at("COAIUSDT", "7d")
     assert good == scene.snapshots("EVAAUSDT")["7d"].fetched_at
-    assert good + timedelta(seconds=300) == scene.snapshots("COAIUSDT")["7d"].fetched_at
 
 
 def test_a_map_the_mathematics_refuses_is_named_too(scene: Scene) -> None:
@@ -226,7 +151,7 @@ def test_a_round_that_never_ends_is_given_up(scene: Scene) -> None:
     assert lost.round_id is not None
     assert "given_up" == scene.round(lost.round_id).status
     assert 1 == len(scene.jobs("scan.ranking"))
-    assert scanner.fetch_batch(lost.round_id, pairs("EVAAUSDT", ["7d"])).dropped
+    assert scanner.fetch_batch(lost.round_id, "0", pairs("EVAAUSDT", ["7d"])).dropped
     assert [] == scene.coinglass.asked
 
 
@@ -263,14 +188,14 @@ def test_skipped_coins_are_not_fetched(scene: Scene) -> None:
     report = scanner.start_round()
     assert 1 == report.coins
     assert report.round_id is not None
-    batch = scanner.fetch_batch(report.round_id, pairs("LOSTUSDT", ["7d"]))
+    batch = scanner.fetch_batch(report.round_id, "0", pairs("LOSTUSDT", ["7d"]))
     assert ("LOSTUSDT 7d: the coin is not followed any more",) == batch.problems
 
 
 def test_a_small_plan_fetches_what_is_most_overdue(scene: Scene) -> None:
     """30 calls a minute, 10 % reserved, rounds of 60 s: 27 maps of 40; in the next round the other 13."""
     scene.add(*(f"C{i}USDT" for i in range(5)))
-    scene.coinglass = FakeCoinglass(calls_per_min=30)
+    scene.coinglass = FakeCoinglass(calls_per_min=30, clock=scene.clock)
     scanner = scene.scanner(refresh_interval_s=60)
     first = scene.round(scene.run_round(scanner))
     assert 27 == first.maps_due
@@ -314,7 +239,7 @@ def test_calls_are_written_down(scene: Scene) -> None:
         scanner.fetch_batch(**job.kwargs)  # type: ignore[arg-type]
     assert 2 == report.batches
     with scene.db.begin() as work:
-        (row,) = work.session.scalars(select(ApiUsage))
+        (row,) = work.session.scalars(select(ApiUsage).where(ApiUsage.service == "coinglass"))
     assert ("coinglass", "/heatmap", 16, 2, 1200) == (
         row.service,
         row.endpoint,

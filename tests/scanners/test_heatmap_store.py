@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.scanners.heatmap_parts import add_coins
 from whalestack.clock import ManualClock
 from whalestack.db.cluster_store import learn_cluster_sizes, standing_clusters
 from whalestack.db.engine import Database
-from whalestack.db.heatmap_rows import FetchedMap
-from whalestack.db.heatmap_store import StoreCounts, latest_maps, map_ages, store_maps
+from whalestack.db.heatmap_rows import FetchedMap, StoredMap
+from whalestack.db.heatmap_store import RESTATED_AFTER, StoreCounts, latest_maps, store_maps
+from whalestack.db.map_heads import map_ages
 from whalestack.db.models import CoinThreshold, LiquidationCluster, LiquidationSnapshot
+from whalestack.db.packed import SMALLEST
+from whalestack.db.trading_inputs import map_times
 from whalestack.math.clusters import Cluster
 from whalestack.math.heatmap import LevelMap
 
@@ -33,11 +37,13 @@ def a_map(
     prices: tuple[float, ...] = (96.0, 98.0, 102.0, 104.0),
     values: tuple[float, ...] = (5.0, 0.0, 7.0, 9.0),
     symbol: str = SYMBOL,
+    price: float = 100.0,
+    source: str = "coinglass:model2",
 ) -> FetchedMap:
     level_map = LevelMap(
-        timeframe, 100.0, np.array(prices), np.array(values), map_time_ms=round(at.timestamp() * 1000)
+        timeframe, price, np.array(prices), np.array(values), map_time_ms=round(at.timestamp() * 1000)
     )
-    return FetchedMap(symbol, level_map, clusters, at, at, "coinglass:model2")
+    return FetchedMap(symbol, level_map, clusters, at, at, source)
 
 
 def above(low: float, high: float, usd: float = 1000.0, timeframe: str = "7d") -> Cluster:
@@ -77,7 +83,7 @@ def test_a_map_comes_back_as_it_was_stored(db: Database, now: datetime) -> None:
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(levels=st.dictionaries(st.floats(1e-20, 1e20), st.floats(0, 1e18), min_size=1, max_size=50))
+@given(levels=st.dictionaries(st.floats(1e-18, 1e18), st.floats(0, 1e18), min_size=1, max_size=50))
 def test_any_map_keeps_five_significant_digits(db: Database, levels: dict[float, float]) -> None:
     """From the price of a thousand millionths to that of an index, from nothing to all the money there is."""
     at = datetime(2025, 10, 19, tzinfo=UTC)
@@ -91,9 +97,9 @@ def test_any_map_keeps_five_significant_digits(db: Database, levels: dict[float,
             )
         ).one()
         work.session.rollback()
-    held = [price for price in prices if levels[price] > 1e-37]
-    assert pytest.approx(held, rel=1e-5) == row.prices
-    assert pytest.approx([levels[price] for price in held], rel=1e-5) == row.values
+    held = [price for price in prices if levels[price] >= SMALLEST]
+    assert pytest.approx(held, rel=5e-6) == row.prices
+    assert pytest.approx([levels[price] for price in held], rel=5e-6) == row.values
 
 
 def test_a_map_of_nothing_is_stored(db: Database, now: datetime) -> None:
@@ -114,11 +120,114 @@ def test_only_the_latest_map_counts_and_not_too_old_a_one(db: Database, now: dat
     assert (now, 4.0) == (found.fetched_at, found.level_map.values.sum())
 
 
-def test_an_unchanged_map_is_counted_as_such(db: Database, now: datetime) -> None:
-    """The same levels and values five minutes later; it is stored, so that its age is true."""
+def rows(db: Database) -> list[LiquidationSnapshot]:
+    with db.begin() as work:
+        query = select(LiquidationSnapshot).order_by(LiquidationSnapshot.fetched_at)
+        return list(work.session.scalars(query))
+
+
+def latest(db: Database, since: datetime = LONG_AGO) -> StoredMap:
+    with db.begin() as work:
+        (found,) = latest_maps(work.session, since=since)
+    return found
+
+
+def test_an_unchanged_map_is_seen_again_without_a_row(db: Database, now: datetime) -> None:
+    """The same levels and values five minutes later: as fresh as a new one, at the price of that moment."""
     assert 0 == store(db, a_map(now)).unchanged
-    later = store(db, a_map(now + timedelta(seconds=300)))
-    assert (1, 1) == (later.stored, later.unchanged)
+    later = now + timedelta(seconds=300)
+    counts = store(db, a_map(later, price=100.5))
+    assert (1, 1) == (counts.stored, counts.unchanged)
+    assert [now] == [row.fetched_at for row in rows(db)]
+    found = latest(db, since=now)
+    assert (later, 100.5, 21.0) == (
+        found.fetched_at,
+        found.level_map.price,
+        found.level_map.values.sum(),
+    )
+    with db.begin() as work:
+        assert {later} == set(map_times(work.session, SYMBOL, now).values())
+        assert later in {age.fetched_at for age in map_ages(work.session)}
+
+
+def test_another_source_is_another_map(db: Database, now: datetime) -> None:
+    """Model 1 may say what model 2 said; the row tells who."""
+    store(db, a_map(now))
+    assert 0 == store(db, a_map(now + timedelta(seconds=300), source="coinglass:model1")).unchanged
+    assert ["coinglass:model2", "coinglass:model1"] == [row.source for row in rows(db)]
+
+
+def test_clusters_of_an_unchanged_map_are_seen_again(db: Database, now: datetime) -> None:
+    """They stand in the latest map, so nothing may take them for gone."""
+    store(db, a_map(now, above(102.0, 104.0)))
+    later = now + timedelta(seconds=300)
+    store(db, a_map(later, above(102.0, 104.0)))
+    with db.begin() as work:
+        (standing,) = standing_clusters(work.session, latest_maps(work.session, since=now))
+    assert [later] == [each.last_seen_at for each in clusters(db)]
+    assert 102.0 == standing.price_low
+
+
+def test_a_map_that_stands_for_long_is_stated_anew(db: Database, now: datetime) -> None:
+    """Retention would take its only row; so it has a younger one every few hours."""
+    fetches = [now + each * timedelta(hours=1) for each in range(10)]
+    for at in fetches:
+        store(db, a_map(at))
+    assert [fetches[0], fetches[4], fetches[8]] == [row.fetched_at for row in rows(db)]
+    assert timedelta(hours=4) == RESTATED_AFTER
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(seen=st.lists(st.tuples(st.integers(1, 20), st.booleans()), min_size=1, max_size=12))
+def test_history_tells_what_stood_when(db: Database, now: datetime, seen: list[tuple[int, bool]]) -> None:
+    """Every fetch lies in the span of the map that it showed, and no span reaches into another."""
+    at, shown = now, []
+    with db.begin() as work:
+        for minutes, is_other in seen:
+            at += timedelta(minutes=minutes)
+            store_maps(work.session, [a_map(at, values=(1.0, 1.0, 1.0, 2.0 if is_other else 1.0))])
+            shown.append((at, is_other))
+        spans = work.session.execute(
+            text(
+                "select stood_from, seen_until, max(level.value) = 2 as is_other from liquidation_map_spans"
+                " join liquidation_snapshots s using (symbol, timeframe)"
+                " cross join lateral map_levels(s.prices, s.values) as level"
+                " where s.fetched_at = stood_from group by 1, 2 order by 1"
+            )
+        ).all()
+        work.session.rollback()
+    assert all(one.seen_until < other.stood_from for one, other in pairwise(spans))
+    for fetched_at, is_other in shown:
+        (of,) = [span for span in spans if span.stood_from <= fetched_at <= span.seen_until]
+        assert is_other == of.is_other
+
+
+def test_an_outage_is_not_a_time_in_which_a_map_stood(db: Database, now: datetime) -> None:
+    """Nobody looked for two hours: nothing is known of them."""
+    after = now + timedelta(hours=2)
+    store(db, a_map(now), a_map(now + timedelta(minutes=5)))
+    store(db, a_map(after, values=(1.0, 1.0, 1.0, 1.0)))
+    with db.begin() as work:
+        query = "select stood_from, seen_until from liquidation_map_spans order by 1"
+        spans = [tuple(row) for row in work.session.execute(text(query))]
+    assert [(now, now + timedelta(minutes=5)), (after, after)] == spans
+
+
+def test_a_map_that_comes_late_changes_nothing(db: Database, now: datetime) -> None:
+    """A slow round stores what it fetched before a re-fetch: the newer map stays the latest."""
+    store(db, a_map(now))
+    counts = store(db, a_map(now - timedelta(seconds=20), values=(9.0, 9.0, 9.0, 9.0)))
+    assert (1, 0) == (counts.stored, counts.unchanged)
+    assert [now] == [row.fetched_at for row in rows(db)]
+    assert (now, 21.0) == (latest(db).fetched_at, latest(db).level_map.values.sum())
+
+
+def test_heads_that_move_stay_in_their_pages(db: Database, now: datetime) -> None:
+    """Thousands are rewritten every five minutes: without room for it the index would grow with each."""
+    with db.begin() as work:
+        options = work.session.scalar(text("select reloptions from pg_class where relname = 'map_heads'"))
+        indexes = work.session.scalar(text("select count(*) from pg_indexes where tablename = 'map_heads'"))
+    assert (["fillfactor=50"], 1) == (options, indexes)
 
 
 def test_ages_name_what_was_never_fetched(db: Database, now: datetime) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -23,10 +24,11 @@ from whalestack.db.market_frames import load_frame
 from whalestack.db.models import CoinThreshold, FastPriceMover, OiVolumeSpike
 from whalestack.dispatch import Job, RecordingDispatcher
 from whalestack.errors import TryAgain
+from whalestack.math.triggers import MarketMove, is_mover
 from whalestack.scanners.movers import MoverScanner
 from whalestack.scanners.moves import MinuteMoves, MoveScanner, load_minute
 from whalestack.scanners.spikes import SpikeScanner
-from whalestack.scanners.thresholds import ThresholdScanner, load_thresholds
+from whalestack.scanners.thresholds import ThresholdScanner, floors_of, load_thresholds
 
 HOUR = 70  # minutes that every window needs
 
@@ -289,3 +291,79 @@ def test_one_coin_is_learned_on_demand(db: Database, settings: Settings, clock: 
     add_minutes(db, "AUSDT", clock.now(), wave(320))
     assert scanner.refresh("AUSDT").learned == ("AUSDT",)
     assert scanner.refresh("NOUSDT").too_little == ("NOUSDT",)
+
+
+LEARNED = ("oi_change_pct", "volume_ratio", "price_change_pct", "mover_1m_pct", "mover_5m_pct")
+
+
+@pytest.mark.parametrize("cut", [330, 347, 391, 450, 511])
+def test_thresholds_never_look_into_the_future(
+    db: Database, settings: Settings, clock: ManualClock, cut: int
+):
+    """What is learned at a moment is the same whether or not the market's later minutes are known.
+
+    The minutes after the cut are wild, so a single one of them that counted would show; the bar
+    that is still open at the cut is in the table too, as the stream writes it.
+    """
+    random = np.random.default_rng(cut)
+    calm = 100 * np.exp(np.cumsum(random.normal(0, 0.02, cut)))
+    wild = calm[-1] * np.exp(np.cumsum(random.normal(0, 0.3, 40)))
+    turnover = np.concatenate([random.uniform(5, 15, cut), random.uniform(1e3, 1e5, 40)])
+    interest = np.concatenate([1000 + 30 * random.random(cut), random.uniform(100, 9000, 40)])
+    end = clock.now() + timedelta(minutes=40)
+    columns = {"turnover": turnover.tolist(), "interest": interest.tolist()}
+    add_minutes(db, "AUSDT", end, [*calm.tolist(), *wild.tolist()], **columns)
+    add_minutes(
+        db, "BUSDT", clock.now(), calm.tolist(),
+        turnover=turnover[:cut].tolist(), interest=interest[:cut].tolist(),
+    )  # fmt: skip
+    clock.advance(30)
+    for symbol in ("AUSDT", "BUSDT"):
+        add_thresholds(db, symbol, clock.now())
+    report = ThresholdScanner(db=db, settings=settings, clock=clock).scan()
+    assert set(report.learned) == {"AUSDT", "BUSDT"}
+    with db.begin() as work:
+        knows_more, knows_less = (work.session.get_one(CoinThreshold, each) for each in ("AUSDT", "BUSDT"))
+        learned = [[getattr(row, name) for name in LEARNED] for row in (knows_more, knows_less)]
+    assert learned[0] == learned[1]
+    assert learned[0][3] > settings.mover_1m_pct
+
+
+def test_what_was_learned_stays_until_it_is_learned_again(
+    db: Database, settings: Settings, clock: ManualClock
+):
+    """A wild hour after the learning is judged by what was learned before it: it cannot excuse itself."""
+    scanner = ThresholdScanner(db=db, settings=settings, clock=clock)
+    add_thresholds(db, "AUSDT", clock.now())
+    add_minutes(db, "AUSDT", clock.now(), [100.0] * 320)
+    scanner.scan()
+    clock.advance(3600)
+    add_minutes(db, "AUSDT", clock.now(), wave(60))
+    scanner.scan()
+    with db.begin() as work:
+        assert load_thresholds(work.session, settings)["AUSDT"].mover_1m_pct == settings.mover_1m_pct
+
+
+def test_a_coin_with_little_history_keeps_the_floors_in_every_measure(
+    db: Database, settings: Settings, clock: ManualClock
+):
+    """59 observations of 60 wanted: however wild they were, the design's figures stand."""
+    add_thresholds(db, "AUSDT", clock.now())
+    add_minutes(db, "AUSDT", clock.now(), wave(59 * 5 + 5))
+    ThresholdScanner(db=db, settings=settings, clock=clock).scan()
+    with db.begin() as work:
+        assert load_thresholds(work.session, settings)["AUSDT"] == floors_of(settings)
+
+
+def test_two_coins_with_the_same_move_are_judged_by_their_own_past(
+    db: Database, settings: Settings, clock: ManualClock
+):
+    """5 % in a minute is an ordinary minute of the one and a mover of the other."""
+    for symbol, past in (("AUSDT", wave(320)), ("BUSDT", [100.0] * 320)):
+        add_thresholds(db, symbol, clock.now())
+        add_minutes(db, symbol, clock.now(), past)
+    ThresholdScanner(db=db, settings=settings, clock=clock).scan()
+    with db.begin() as work:
+        learned = load_thresholds(work.session, settings)
+    move = MarketMove(4.9, None, None, None)
+    assert [is_mover(move, learned[symbol]) for symbol in ("AUSDT", "BUSDT")] == [False, True]

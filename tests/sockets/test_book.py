@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whalestack.db.live import LiveTick, PriceWatch
+from whalestack.db.live import LiveTick, PriceWatch, SeenPrice
 from whalestack.db.market_store import BarRow
 from whalestack.sockets.book import MarketBook
 from whalestack.sockets.frames import TickerFields
@@ -138,14 +138,32 @@ def test_rows_that_could_not_be_written_wait_and_newer_ones_win() -> None:
     assert (1, [1.3]) == (len(again.ticks), [one.close for one in again.bars])
 
 
-def test_a_reached_watch_is_told_once_a_second_and_at_once_when_it_moves() -> None:
+def test_a_reached_watch_is_told_at_once_and_again_in_growing_pauses_until_it_moves() -> None:
+    """With the best price since, which may be over: the first job may have been lost, or have failed."""
     now = [0.0]
     board = WatchBoard(repeat_s=1.0, now_s=lambda: now[0])
     board.update({"AIAUSDT": PriceWatch(above=2.0)})
 
-    assert [False, True, False] == [board.is_reached("AIAUSDT", price) for price in (1.9, 2.0, 2.1)]
-    now[0] = 1.0
-    assert board.is_reached("AIAUSDT", 2.1)
+    told = []
+    for second, price in enumerate((1.9, 2.0, 2.1, 1.8, 1.7, 1.7, 1.7, 1.7, 1.7)):
+        now[0] = float(second)
+        told.append(board.look("AIAUSDT", price, second))
+    best = SeenPrice(2.1, 2)
+    assert [None, SeenPrice(2.0, 1), best, None, best, None, None, None, best] == told
+
     board.update({"AIAUSDT": PriceWatch(above=2.05, below=1.5)})
-    assert board.is_reached("AIAUSDT", 2.1)
-    assert not board.is_reached("BIOUSDT", 2.1)
+    assert board.look("AIAUSDT", 1.7, 20) is None
+    assert board.look("AIAUSDT", 2.1, 21) == SeenPrice(2.1, 21)
+    board.update({})
+    assert board.look("AIAUSDT", 2.1, 22) is None
+    assert board.look("BIOUSDT", 2.1, 22) is None
+
+
+def test_a_short_is_told_the_lowest_price_beyond_its_watch() -> None:
+    now = [0.0]
+    board = WatchBoard(repeat_s=1.0, now_s=lambda: now[0])
+    board.update({"AIAUSDT": PriceWatch(below=1.0)})
+    for second, price in enumerate((0.95, 0.9, 0.97)):
+        board.look("AIAUSDT", price, second)
+    now[0] = 1.0
+    assert board.look("AIAUSDT", 1.2, 3) == SeenPrice(0.9, 1)

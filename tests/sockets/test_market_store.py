@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.sockets.coins import add_coin
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
 from whalestack.db.market_store import BarRow, FollowedCoin, LearnedThresholds, LiquidationRow, MarketStore
+from whalestack.db.models import Trade
 
 MS = 1_760_875_200_123
 TICK = LiveTick("AIAUSDT", MS, 1.25, 1.26, None, 1.27, 5e6, 1e7, -0.5)
@@ -90,3 +92,26 @@ def test_learned_thresholds_are_read(store: MarketStore, db: Database) -> None:
         work.session.execute(text(statement))
 
     assert {"AIAUSDT": LearnedThresholds(4.5, None, None, None, None)} == store.learned_thresholds()
+
+
+def test_a_coin_that_is_held_is_followed_before_all_others(store: MarketStore, db: Database) -> None:
+    """The universe may be cut short; a position's stop must not wait for a price that nobody follows."""
+    add_coin(db, "QUIETUSDT", turnover=1.0)
+    add_coin(db, "BUSYUSDT", turnover=100.0)
+    now = datetime.now(UTC)
+    with db.begin() as work:
+        work.session.add(
+            Trade(
+                agent_name="a",
+                symbol="QUIETUSDT",
+                side="LONG",
+                entry_price=Decimal(1),
+                qty=Decimal(1),
+                open_qty=Decimal(1),
+                entry_time=now,
+                mode="demo",
+                updated_at=now,
+            )
+        )
+
+    assert ["QUIETUSDT", "BUSYUSDT"] == [coin.symbol for coin in store.followed_coins()]

@@ -196,6 +196,7 @@ class TestOnTheSimulatedExchange:
         exchange.move("AAAUSDT", 104.0)
 
         wait_until(lambda: streams.tasks("trailing.check_symbol"))
+        assert 104.0 == streams.tasks("trailing.check_symbol")[0]["price_seen"]
         tick = streams.live.get("AAAUSDT")
         assert tick is not None
         assert 104.0 == tick.last

@@ -9,7 +9,6 @@ from celery.schedules import crontab, schedule
 from whalestack.clock import ManualClock, MarketClock
 from whalestack.config import Settings
 from whalestack.dispatch import Job
-from whalestack.tasks.celery_config import VISIBILITY_TIMEOUT_S
 from whalestack.tasks.dispatcher import CeleryDispatcher
 from whalestack.tasks.factory import make_app
 from whalestack.tasks.queues import queues
@@ -59,9 +58,16 @@ def test_in_a_fast_market_what_repairs_still_waits_for_its_turn(settings: Settin
     assert fast["scan.moves"]["options"]["expires"] == 1.0
 
 
+def test_tickers_are_asked_for_only_to_be_archived(app: Celery, settings: Settings) -> None:
+    """The streams bring prices; a reply that can be kept costs a call a minute."""
+    archiving = settings.model_copy(update={"archive_raw": True})
+    assert "scan.tickers" in app.tasks
+    assert ["scan.tickers" in beat_schedule(each) for each in (settings, archiving)] == [False, True]
+
+
 def test_no_task_can_outlive_the_visibility_timeout(settings: Settings) -> None:
     """A message that comes back while its task still runs is run twice at once."""
-    assert max(queue.time_limit_s for queue in queues(settings)) * 2 < VISIBILITY_TIMEOUT_S
+    assert max(queue.time_limit_s for queue in queues(settings)) * 2 < settings.broker_visibility_timeout_s
 
 
 def test_only_json_is_taken(app: Celery) -> None:

@@ -80,20 +80,48 @@ def account_figures(
         settings: whose mode's trades count.
         now: market time.
     """
-    ended = inputs.ended_trades(session, settings.mode.value)
+    return figures_of(
+        wallet=wallet,
+        ended=inputs.ended_trades(session, settings.mode.value),
+        exposure=exposure_by_symbol(session, positions),
+        holders=_holders(session),
+        agent_name=agent_name,
+        now=now,
+    )
+
+
+def figures_of(
+    *,
+    wallet: Wallet,
+    ended: Sequence[EndedTrade],
+    exposure: dict[str, Decimal],
+    holders: dict[str, str],
+    agent_name: str,
+    now: datetime,
+) -> AccountFigures:
+    """The account from its facts.
+
+    Args:
+        wallet: as the exchange says.
+        ended: all trades that are over, by the time they ended.
+        exposure: what is held or may fill at any moment, by symbol, USD.
+        holders: symbol to agent.
+        agent_name: whose streak of stops counts.
+        now: market time.
+    """
     stops = [trade for trade in ended if _is_lost_stop(trade)]
     streak = _stop_streak(trade for trade in ended if trade.agent_name == agent_name)
     own_stops = [trade.exit_time for trade in stops if trade.agent_name == agent_name]
     return AccountFigures(
         equity_usd=wallet.equity_usd,
         available_usd=wallet.available_usd,
-        exposure_by_symbol=exposure_by_symbol(session, positions),
+        exposure_by_symbol=exposure,
         day_loss_pct=day_loss_pct(wallet, ended, now),
         drawdown_pct=drawdown_pct(wallet, ended),
         stop_streak=streak,
         last_stop_at=own_stops[-1] if own_stops else None,
         coin_stopped_at={trade.symbol: trade.exit_time for trade in stops},
-        agent_by_symbol=_holders(session),
+        agent_by_symbol=holders,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -31,6 +32,11 @@ def opens(trade: Trade, fill: Fill) -> bool:
 def closes(trade: Trade, fill: Fill) -> bool:
     """Whether the fill made the trade's position smaller."""
     return fill.exec_type in POSITION_EXEC_TYPES and fill.side != entry_side(trade.side)
+
+
+def last_entry_at(trade: Trade, fills: Sequence[Fill]) -> datetime:
+    """When the position last became larger: since then its average entry is what it is."""
+    return max((fill.executed_at for fill in fills if opens(trade, fill)), default=trade.entry_time)
 
 
 def totals_of(trade: Trade, fills: Sequence[Fill]) -> TradeTotals:

@@ -1,4 +1,4 @@
-"""The limits that all symbols share, looked at once more in the transaction that enters.
+"""The limits that several coins share, looked at once more in the transaction that enters.
 
 Guards are asked before the plan is made, and two workers that plan two coins at the same time
 both find the last free place. Here one waits for the other.
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from whalestack.agents.account import AccountFigures, exposure_by_symbol
 from whalestack.config import Settings
+from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.math.refusals import Refusal
 
@@ -27,7 +28,7 @@ def crowding(
         session: of the transaction that enters.
         account: as the guards saw it; positions that only the exchange knows are in it.
         notional_usd: what the plan is about to hold.
-        settings: the limits.
+        settings: the limits of the account, and of the trader that enters.
     """
     store.lock_entries(session)
     held = dict(account.exposure_by_symbol)
@@ -36,8 +37,21 @@ def crowding(
     if len(held) >= settings.max_open_positions:
         limit = settings.max_open_positions
         return Refusal("too_many_positions", f"{len(held)} positions are open or entering, {limit} at most")
+    name, own_limit = settings.autotrader_name, settings.autotrader_max_positions
+    own = _coins_of(session, name)
+    if own >= own_limit:
+        return Refusal(
+            "too_many_of_agent", f"{name} has {own} positions open or entering, {own_limit} at most"
+        )
     after_pct = float((sum(held.values(), Decimal(0)) + notional_usd) / account.equity_usd * 100)
     if after_pct > settings.max_exposure_pct:
         text = f"{after_pct:.0f} % of the equity would be exposed, {settings.max_exposure_pct:g} % at most"
         return Refusal("exposure", text)
     return None
+
+
+def _coins_of(session: Session, agent_name: str) -> int:
+    """How many coins the plans and trades of one agent hold."""
+    planned = {plan.symbol for plan in store.active_plans(session) if plan.agent_name == agent_name}
+    held = {trade.symbol for trade in trade_store.open_trades(session) if trade.agent_name == agent_name}
+    return len(planned | held)

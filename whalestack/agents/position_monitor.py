@@ -1,4 +1,10 @@
-"""Moving stops up with profit: at each step of the setting, once, and never back."""
+"""Moving stops up with profit: at each step of the setting, once, and never back.
+
+Profit counts from the best price since the position has its average entry, not from the price of
+the moment: a price that touched a step and fell back has earned it. The streams tell the price
+that reached a step along with their call; where a call was lost, or nobody listened, the ticks and
+minute bars of the database tell it, those that were fetched for a gap among them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ from decimal import Decimal
 
 import structlog
 
+from whalestack.agents.fill_facts import last_entry_at
 from whalestack.agents.patience import at_least_real
 from whalestack.agents.pnl import profit_pct
 from whalestack.agents.stop_mover import StopMove, StopMover
@@ -19,12 +26,12 @@ from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
-from whalestack.db.live import LiveMarket, PriceWatch
+from whalestack.db.live import LiveMarket, PriceWatch, SeenPrice
 from whalestack.db.models import Coin, Trade
 from whalestack.errors import TryAgain, WhalestackError
 from whalestack.math.directions import as_direction, sign
 from whalestack.math.rounding import decimal_of
-from whalestack.math.stops import next_step_price, trailing_stop
+from whalestack.math.stops import next_look_price, trailing_stop
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +83,12 @@ class PositionMonitor:
         self._mover = mover
         self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
 
-    def check_symbol(self, symbol: str) -> MonitorReport:
+    def check_symbol(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
         """Look at one position, and move its stop where the profit has earned it.
+
+        Args:
+            symbol: Bybit symbol.
+            seen: a price that the streams saw; it may be over by now.
 
         Raises:
             TryAgain: no price could be had, or a leftover move could not be asked about.
@@ -92,7 +103,7 @@ class PositionMonitor:
             if trade is None or coin is None:
                 self._watch(symbol, PriceWatch())
                 return MonitorReport("no_trade")
-            return self._look(trade, coin)
+            return self._look(trade, coin, seen)
 
     def check_all(self) -> MonitorReport:
         """Look at every open position; one that fails holds up no other."""
@@ -107,16 +118,18 @@ class PositionMonitor:
                 log.warning("position_not_checked", symbol=symbol, error=str(error))
         return MonitorReport("all", looked=len(symbols), moved=moved, failed=failed)
 
-    def _look(self, trade: Trade, coin: Coin) -> MonitorReport:
+    def _look(self, trade: Trade, coin: Coin, seen: SeenPrice | None) -> MonitorReport:
         price = self._price(trade.symbol)
-        move = self._move(trade, coin, price)
+        best = self._best_price(trade, price, seen)
+        move = self._move(trade, coin, price, best)
         outcome = "unchanged" if move is None else self._mover.move(move)
-        self._watch_next_step(trade, price)
-        return MonitorReport(
-            outcome, moved=int(outcome == "done"), failed=int(outcome in ("refused", "unknown"))
-        )
+        failed = outcome in ("refused", "unknown")
+        if not failed:
+            stop = move.new_stop if move is not None and move.new_stop is not None else trade.stop_loss
+            self._watch_next_step(trade, coin, price, best, stop)
+        return MonitorReport(outcome, moved=int(outcome == "done"), failed=int(failed))
 
-    def _move(self, trade: Trade, coin: Coin, price: Decimal) -> StopMove | None:
+    def _move(self, trade: Trade, coin: Coin, price: Decimal, best: Decimal) -> StopMove | None:
         stop = trailing_stop(
             as_direction(trade.side),
             trade.entry_price,
@@ -124,8 +137,9 @@ class PositionMonitor:
             trade.stop_loss,
             self._settings.trailing_steps_pct,
             tick_size=coin.tick_size,
+            best_price=best,
         )
-        target = self._farther_target(trade, coin, price)
+        target = self._farther_target(trade, coin, best)
         if stop is None and target is None:
             return None
         return StopMove(
@@ -143,7 +157,7 @@ class PositionMonitor:
             new_target=target,
         )
 
-    def _farther_target(self, trade: Trade, coin: Coin, price: Decimal) -> Decimal | None:
+    def _farther_target(self, trade: Trade, coin: Coin, best: Decimal) -> Decimal | None:
         if not self._settings.extend_take_profit:
             return None
         now = self._clock.now()
@@ -151,7 +165,17 @@ class PositionMonitor:
             fresh_since = now - timedelta(seconds=self._settings.heatmap_max_age_s)
             fresh = inputs.map_times(work.session, trade.symbol, fresh_since)
             clusters = inputs.standing_clusters(work.session, trade.symbol, now, fresh)
-        return extended_target(trade, clusters, price=price, tick_size=coin.tick_size)
+        return extended_target(trade, clusters, price=best, tick_size=coin.tick_size)
+
+    def _best_price(self, trade: Trade, price: Decimal, seen: SeenPrice | None) -> Decimal:
+        """The best price since the position has its average entry, as far as anybody knows."""
+        with self._db.begin() as work:
+            since = last_entry_at(trade, trade_store.trade_fills(work.session, trade.id))
+            known = [price]
+            known += map(decimal_of, inputs.price_range_since(work.session, trade.symbol, since) or ())
+        if seen is not None and from_ms(seen.ts_ms) >= since:
+            known.append(decimal_of(seen.price))
+        return max(known) if trade.side == "LONG" else min(known)
 
     def _price(self, symbol: str) -> Decimal:
         """The last price, which is what stops trigger on; from the exchange where the live one is old."""
@@ -163,13 +187,28 @@ class PositionMonitor:
             return decimal_of(tick.last)
         return self._exchange.ticker(symbol).last_price
 
-    def _watch_next_step(self, trade: Trade, price: Decimal) -> None:
-        """Have the streams call at the next price that matters, so that nobody waits for the sweep."""
+    def _watch_next_step(
+        self, trade: Trade, coin: Coin, price: Decimal, best: Decimal, stop: Decimal | None
+    ) -> None:
+        """Have the streams call at the next price that matters, so that nobody waits for the sweep.
+
+        After a move that failed the watch stays where it is, and the streams call again.
+        """
         direction = as_direction(trade.side)
-        following = next_step_price(direction, trade.entry_price, price, self._settings.trailing_steps_pct)
-        pushed_on = extension_price(trade) if self._settings.extend_take_profit else None
         way = sign(direction)
-        ahead = [each for each in (following, pushed_on) if each is not None and (each - price) * way > 0]
+        following = next_look_price(
+            direction,
+            trade.entry_price,
+            price,
+            stop,
+            self._settings.trailing_steps_pct,
+            tick_size=coin.tick_size,
+            best_price=best,
+        )
+        pushed_on = extension_price(trade) if self._settings.extend_take_profit else None
+        if pushed_on is not None and (pushed_on - best) * way <= 0:
+            pushed_on = None
+        ahead = [each for each in (following, pushed_on) if each is not None]
         limit = float(min(ahead, key=lambda each: each * way)) if ahead else None
         self._watch(trade.symbol, PriceWatch(above=limit) if direction == "LONG" else PriceWatch(below=limit))
 

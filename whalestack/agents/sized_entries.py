@@ -32,8 +32,9 @@ class SizedEntry:
 
     Args:
         rungs: prices and quantities, nearest to the market first; a single order is one rung.
-        expected_price: the average entry when every rung fills. Stop, size, reward and risk are
-            reckoned from it; a ladder that fills in part risks less and earns less.
+        expected_price: the average entry when every rung fills. Stop, reward and risk are
+            reckoned from it; a ladder that fills in part risks less and earns less. The size and its
+            worst loss are reckoned from the limits: no fill can be worse.
         stop_loss, take_profit: of the whole position, carried by every rung.
         size: of the whole.
         stop_reasons: what moved the stop there.
@@ -94,11 +95,11 @@ def _as_one_order(
     settings: Settings,
     no_ladder: Refusal,
 ) -> SizedEntry | Refusal:
-    expected = decimal_of(entry.expected_price) if entry.fills_at_once else limit
+    expected = _expected(entry, limit)
     protection = _protection(inputs, entry, expected, wick_pct, settings)
     if isinstance(protection, Refusal):
         return protection
-    size = _size(inputs, entry.direction, expected, protection.stop_loss, settings)
+    size = _size(inputs, entry.direction, expected, limit, protection.stop_loss, settings)
     if isinstance(size, Refusal):
         return size
     return SizedEntry(
@@ -226,6 +227,13 @@ def _stop(
     )
 
 
+def _expected(entry: EntryPlan, limit: Decimal) -> Decimal:
+    """The price that is reckoned with: the market's where the limit, rounded, still lies beyond it."""
+    market = decimal_of(entry.expected_price)
+    is_beyond = (limit - market) * sign(entry.direction) >= 0
+    return market if entry.fills_at_once and is_beyond else limit
+
+
 def _reachable_limit(entry: EntryPlan, settings: Settings) -> Decimal:
     """The limit, but never further beyond the market than the slippage that was reckoned with.
 
@@ -240,7 +248,12 @@ def _reachable_limit(entry: EntryPlan, settings: Settings) -> Decimal:
 
 
 def _size(
-    inputs: PlanInputs, direction: Direction, expected: Decimal, stop_loss: Decimal, settings: Settings
+    inputs: PlanInputs,
+    direction: Direction,
+    expected: Decimal,
+    limit: Decimal,
+    stop_loss: Decimal,
+    settings: Settings,
 ) -> PositionSize | Refusal:
     return size_position(
         direction,
@@ -255,6 +268,7 @@ def _size(
         max_leverage=settings.max_leverage,
         maintenance_margin_rate=decimal_of(settings.maintenance_margin_pct) / _HUNDRED,
         max_notional_usd=_room_usd(inputs, settings),
+        limit_price=limit,
     )
 
 

@@ -60,7 +60,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def simulator(
-    market: Annotated[str | None, typer.Option(help="synthetic, recorded:FOLDER or mirror:URL.")] = None,
+    market: Annotated[
+        str | None, typer.Option(help="synthetic, recorded:FOLDER, archive:FOLDER or mirror:URL.")
+    ] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
 ) -> None:
     """Run the local stand-in for CoinGlass, Bybit, Telegram and X."""

@@ -11,6 +11,20 @@ from sqlalchemy.orm import Session
 from whalestack.config import Settings
 from whalestack.dispatch import Dispatcher, Job
 
+_SESSION = {
+    "timezone": "UTC",
+    "statement_timeout": "30s",
+    # A statement that waits on a lock for ever would hold a worker for ever.
+    "lock_timeout": "5s",
+    # A host that is cut off in the middle of a transaction keeps its locks until the server notices.
+    # By default that takes two hours; a host that is gone is noticed in half a minute, and one that
+    # stands still in a minute.
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
 
 def make_engine(database_url: str, *, pool_size: int = 4, application_name: str = "whalestack") -> Engine:
     """An engine for one process; nothing connects until it is first used.
@@ -30,8 +44,10 @@ def make_engine(database_url: str, *, pool_size: int = 4, application_name: str 
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
-            # A statement that waits on a lock for ever would hold a worker for ever.
-            "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=5000",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
         },
     )
 

@@ -1,7 +1,8 @@
 """Storing heat maps, and reading the latest of each.
 
-A batch of maps is a handful of statements whatever its size: arrays travel as one
-parameter for each column and are unnested by the server.
+A map that stands as it stood costs no row: its head alone says that it was seen again. A
+batch of maps is a handful of statements whatever its size: arrays travel as one parameter
+for each column and are unnested by the server.
 """
 
 from __future__ import annotations
@@ -9,22 +10,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from whalestack.db.cluster_store import store_clusters
 from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns
+from whalestack.db.map_heads import Head, Key, put_heads, read_heads
+from whalestack.db.packed import SMALLEST, pack, unpack
 from whalestack.math.heatmap import LevelMap
 from whalestack.math.timeframes import TIMEFRAMES
+
+# An unchanged map is written anew this often. So "the map of that moment" is never further back,
+# retention never takes a map that still stands, and the latest maps are young enough not to lie
+# in a compressed chunk (`timescale.TIME_TABLES`). It costs one row in 48 of what every fetch would.
+RESTATED_AFTER = timedelta(hours=4)
 
 
 @dataclass(frozen=True)
 class StoreCounts:
-    """What storing a batch did. `unchanged` maps stood exactly so before; they are stored too."""
+    """What storing a batch did.
+
+    Args:
+        stored: maps taken in.
+        unchanged: of these, maps that stood exactly so before.
+        clusters_new: clusters that were not known.
+        clusters_seen: clusters that were.
+    """
 
     stored: int = 0
     unchanged: int = 0
@@ -32,13 +46,26 @@ class StoreCounts:
     clusters_seen: int = 0
 
 
-@dataclass(frozen=True)
-class MapAge:
-    """How old the latest map of a coin and range is; None where there is none."""
+class _Snapshot(NamedTuple):
+    """A row of `liquidation_snapshots`, and the digest that its head gets."""
 
     symbol: str
     timeframe: str
-    fetched_at: datetime | None
+    fetched_at: datetime
+    map_time: datetime | None
+    price: float
+    prices: bytes
+    values: bytes
+    derived: bool
+    source: str
+    previous_seen_at: datetime | None
+    digest: str
+
+    def head(self, snapshot_at: datetime) -> Head:
+        """The head of this map, whose levels stand in the row of `snapshot_at`."""
+        return Head(
+            self.symbol, self.timeframe, self.fetched_at, snapshot_at, self.map_time, self.price, self.digest
+        )
 
 
 _LOCK_SYMBOLS = text(
@@ -46,145 +73,119 @@ _LOCK_SYMBOLS = text(
     " from (select distinct unnest(cast(:symbols as text[])) as symbol order by 1) as wanted"
 )
 
-_LATEST_DIGESTS = text(
-    """
-    select wanted.symbol, wanted.timeframe, latest.digest
-    from unnest(cast(:symbols as text[]), cast(:timeframes as text[])) as wanted(symbol, timeframe)
-    cross join lateral (
-        select digest from liquidation_snapshots
-        where symbol = wanted.symbol and timeframe = wanted.timeframe
-        order by fetched_at desc limit 1
-    ) as latest
-    """
-)
-
 _INSERT_SNAPSHOTS = text(
     """
     insert into liquidation_snapshots
-        (symbol, timeframe, fetched_at, map_time, price, prices, "values", derived, source, digest)
-    select symbol, timeframe, fetched_at, map_time, price,
-        cast(prices as real[]), cast("values" as real[]), derived, source, digest
-    from unnest(
-        cast(:symbols as text[]), cast(:timeframes as text[]), cast(:fetched_at as timestamptz[]),
-        cast(:map_times as timestamptz[]), cast(:price as float8[]), cast(:prices as text[]),
-        cast(:values as text[]), cast(:derived as boolean[]), cast(:sources as text[]),
-        cast(:digests as text[])
-    ) as incoming(symbol, timeframe, fetched_at, map_time, price, prices, "values", derived, source, digest)
+        (symbol, timeframe, fetched_at, map_time, price, prices, "values", derived, source, previous_seen_at)
+    select * from unnest(
+        cast(:symbol as text[]), cast(:timeframe as text[]), cast(:fetched_at as timestamptz[]),
+        cast(:map_time as timestamptz[]), cast(:price as float8[]), cast(:prices as bytea[]),
+        cast(:values as bytea[]), cast(:derived as boolean[]), cast(:source as text[]),
+        cast(:previous_seen_at as timestamptz[])
+    )
     on conflict do nothing
     """
 )
 
+# The bound on the snapshot says nothing that the head does not; it tells a hypertable which chunks to open.
 _LATEST_MAPS = text(
     """
-    select coins.symbol, wanted.timeframe, latest.fetched_at, latest.map_time, latest.price,
-        array_send(latest.prices), array_send(latest."values"), latest.derived
+    select head.symbol, head.timeframe, head.fetched_at, head.map_time, head.price,
+        snapshot.prices, snapshot."values", snapshot.derived
     from coins
-    cross join unnest(cast(:timeframes as text[])) as wanted(timeframe)
+    join map_heads as head on head.symbol = coins.symbol
     cross join lateral (
-        select * from liquidation_snapshots
-        where symbol = coins.symbol and timeframe = wanted.timeframe and fetched_at > :since
-        order by fetched_at desc limit 1
-    ) as latest
+        select prices, "values", derived from liquidation_snapshots
+        where symbol = head.symbol and timeframe = head.timeframe and fetched_at = head.snapshot_at
+            and fetched_at > :oldest
+        limit 1
+    ) as snapshot
     where coins.skipped_reason is null and (cast(:symbol as text) is null or coins.symbol = :symbol)
+        and head.fetched_at > :since and head.timeframe = any(:timeframes)
     """
 )
-
-_AGES = text(
-    """
-    select coins.symbol, wanted.timeframe, latest.fetched_at
-    from coins
-    cross join unnest(cast(:timeframes as text[])) as wanted(timeframe)
-    left join lateral (
-        select fetched_at from liquidation_snapshots
-        where symbol = coins.symbol and timeframe = wanted.timeframe
-        order by fetched_at desc limit 1
-    ) as latest on true
-    where coins.skipped_reason is null
-    """
-)
-
-# Nothing, where it is stored: the server refuses a number too small for a REAL.
-_SMALLEST_REAL = 1e-37
-
-# array_send: dimensions, flags, element type, length, lower bound; then length and float of each element.
-_ARRAY_HEADER_BYTES = 20
-_ARRAY_ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
 
 
 def store_maps(session: Session, maps: Sequence[FetchedMap]) -> StoreCounts:
-    """Insert snapshots, and insert or update their clusters, in a few statements.
+    """Take in a batch of maps and their clusters, in a few statements.
+
+    A map that was fetched before one that is known already (a slow round behind a re-fetch)
+    says nothing new of its coin: its clusters are counted, it gets no row and moves no head.
 
     Takes a lock on each coin until the transaction ends, so that a round and a re-fetch
     of the same coin do not both take the same cluster for a new one.
     """
     if not maps:
         return StoreCounts()
-    symbols, timeframes = [each.symbol for each in maps], [each.level_map.timeframe for each in maps]
-    session.execute(_LOCK_SYMBOLS, {"symbols": symbols})
-    rows = [_snapshot_row(each) for each in maps]
-    before = {
-        (symbol, timeframe): digest
-        for symbol, timeframe, digest in session.execute(
-            _LATEST_DIGESTS, {"symbols": symbols, "timeframes": timeframes}
-        )
-    }
-    unchanged = sum(before.get((row[0], row[1])) == row[-1] for row in rows)
-    session.execute(_INSERT_SNAPSHOTS, columns(_SNAPSHOT_COLUMNS, rows))
+    session.execute(_LOCK_SYMBOLS, {"symbols": [each.symbol for each in maps]})
+    heads = read_heads(session, [(each.symbol, each.level_map.timeframe) for each in maps])
+    moved: dict[Key, Head] = {}
+    rows: list[_Snapshot] = []
+    unchanged = 0
+    for each in maps:
+        row = _snapshot(each)
+        before = moved.get((row.symbol, row.timeframe)) or heads.get((row.symbol, row.timeframe))
+        unchanged += before is not None and before.digest == row.digest
+        if before is None or row.fetched_at >= before.fetched_at:
+            moved[row.symbol, row.timeframe] = _taken_in(row, before, rows)
+    if rows:
+        session.execute(_INSERT_SNAPSHOTS, _parameters(rows))
+    put_heads(session, list(moved.values()))
     added, seen = store_clusters(session, maps)
-    return StoreCounts(len(rows), unchanged, added, seen)
+    return StoreCounts(len(maps), unchanged, added, seen)
 
 
-_SNAPSHOT_COLUMNS = (
-    "symbols",
-    "timeframes",
-    "fetched_at",
-    "map_times",
-    "price",
-    "prices",
-    "values",
-    "derived",
-    "sources",
-    "digests",
-)
+def _taken_in(row: _Snapshot, before: Head | None, rows: list[_Snapshot]) -> Head:
+    """The head after this map, which is added to `rows` if it needs one."""
+    if before is None:
+        rows.append(row)
+        return row.head(row.fetched_at)
+    if before.digest == row.digest and row.fetched_at < before.snapshot_at + RESTATED_AFTER:
+        return row.head(before.snapshot_at)
+    rows.append(row._replace(previous_seen_at=before.fetched_at))
+    return row.head(row.fetched_at)
 
 
-def _snapshot_row(each: FetchedMap) -> tuple[object, ...]:
-    held = each.level_map.values > _SMALLEST_REAL
-    prices = _real_array(each.level_map.prices[held], digits=7)
-    values = _real_array(each.level_map.values[held], digits=6)
-    digest = hashlib.blake2b(f"{prices}{values}".encode(), digest_size=8).hexdigest()
-    return (
-        each.symbol,
-        each.level_map.timeframe,
-        each.fetched_at,
-        each.map_time,
-        each.level_map.price,
-        prices,
-        values,
-        each.level_map.derived,
-        each.source,
-        digest,
+def _parameters(rows: Sequence[_Snapshot]) -> dict[str, object]:
+    named = columns(_Snapshot._fields, rows)
+    del named["digest"]
+    return named
+
+
+def _snapshot(each: FetchedMap) -> _Snapshot:
+    level_map = each.level_map
+    # A level at no price at all is a grid's lower edge: nobody waits there.
+    held = (level_map.values >= SMALLEST) & (level_map.prices >= SMALLEST)
+    prices, values = pack(level_map.prices[held]), pack(level_map.values[held])
+    digest = hashlib.blake2b(each.source.encode() + b"\0" + prices + values, digest_size=8)
+    return _Snapshot(
+        symbol=each.symbol,
+        timeframe=level_map.timeframe,
+        fetched_at=each.fetched_at,
+        map_time=each.map_time,
+        price=level_map.price,
+        prices=prices,
+        values=values,
+        derived=level_map.derived,
+        source=each.source,
+        previous_seen_at=None,
+        digest=digest.hexdigest(),
     )
-
-
-def _real_array(numbers: NDArray[np.float64], *, digits: int) -> str:
-    """A PostgreSQL array literal; more digits than a REAL keeps would only cost."""
-    if not numbers.size:
-        return "{}"
-    pattern = f"%.{digits}g," * numbers.size
-    return "{" + (pattern % tuple(numbers.tolist()))[:-1] + "}"
 
 
 def latest_maps(session: Session, *, since: datetime, symbol: str | None = None) -> list[StoredMap]:
     """The latest map of every followed coin and range in one query.
 
     Args:
-        since: maps fetched before it do not count; on a hypertable it also bounds the search.
+        since: maps last seen before it do not count.
         symbol: of one coin alone.
     """
-    rows = session.execute(
-        _LATEST_MAPS, {"timeframes": list(TIMEFRAMES), "since": since, "symbol": symbol}
-    ).all()
+    wanted = {
+        "timeframes": list(TIMEFRAMES),
+        "since": since,
+        "oldest": since - RESTATED_AFTER,
+        "symbol": symbol,
+    }
     return [
         StoredMap(
             name,
@@ -192,23 +193,13 @@ def latest_maps(session: Session, *, since: datetime, symbol: str | None = None)
             LevelMap(
                 timeframe=timeframe,
                 price=price,
-                prices=_floats(prices),
-                values=_floats(values),
+                prices=unpack(prices),
+                values=unpack(values),
                 map_time_ms=round((map_time or fetched_at).timestamp() * 1000),
                 derived=derived,
             ),
         )
-        for name, timeframe, fetched_at, map_time, price, prices, values, derived in rows
+        for name, timeframe, fetched_at, map_time, price, prices, values, derived in session.execute(
+            _LATEST_MAPS, wanted
+        ).all()
     ]
-
-
-def _floats(sent: memoryview) -> NDArray[np.float64]:
-    """(N,) numbers of a REAL array in its wire format; parsing its text takes five times as long."""
-    if sent.nbytes <= _ARRAY_HEADER_BYTES:
-        return np.empty(0, dtype=np.float64)
-    return np.frombuffer(sent, dtype=_ARRAY_ELEMENT, offset=_ARRAY_HEADER_BYTES)["value"].astype(np.float64)
-
-
-def map_ages(session: Session) -> list[MapAge]:
-    """When each range of each followed coin was last fetched."""
-    return [MapAge(*row) for row in session.execute(_AGES, {"timeframes": list(TIMEFRAMES)})]

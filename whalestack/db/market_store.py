@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import exists, select, text
 
 from whalestack.clock import to_ms
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveTick
-from whalestack.db.models import Candle, Coin, CoinThreshold
+from whalestack.db.models import Candle, Coin, CoinThreshold, Trade
 
 TRADING = "Trading"
 
@@ -170,12 +170,16 @@ class MarketStore:
         )
 
     def followed_coins(self) -> list[FollowedCoin]:
-        """Every coin that trades, the busiest first."""
+        """Every coin that trades: those with an open trade, then the busiest first.
+
+        What is held must be followed, however little it trades: its stop waits for its price.
+        """
         turnover = Coin.turnover_24h_usd
+        held = exists().where(Trade.symbol == Coin.symbol, Trade.status == "open")
         query = (
             select(Coin.symbol, Coin.coinglass_symbol, Coin.price_multiplier, turnover)
             .where(Coin.status == TRADING)
-            .order_by(turnover.desc().nulls_last(), Coin.symbol)
+            .order_by(held.desc(), turnover.desc().nulls_last(), Coin.symbol)
         )
         with self._db.begin() as work:
             return [FollowedCoin(*row[:3], row[3] or 0.0) for row in work.session.execute(query)]

@@ -41,7 +41,7 @@ class TimeTable:
 
 
 TIME_TABLES: tuple[TimeTable, ...] = (
-    TimeTable("liquidation_snapshots", "fetched_at", 0.25, ("symbol", "timeframe"), 0.5, 30),
+    TimeTable("liquidation_snapshots", "fetched_at", 0.5, ("symbol", "timeframe"), 0.25, 30),
     TimeTable("market_ticks", "ts", 1, ("symbol",), 2, 30),
     TimeTable("candles", "start_at", 7, ("symbol", "interval"), 14, 400),
     TimeTable("market_changes", "ts", 1, ("symbol",), 2, 30),
@@ -110,6 +110,27 @@ def set_compression(connection: Connection, table: TimeTable) -> None:
         text("select add_compression_policy(cast(:name as regclass), make_interval(secs => :after_s))"),
         {"name": table.name, "after_s": table.compress_after_days * 86_400},
     )
+
+
+def set_chunk_interval(connection: Connection, table: TimeTable) -> None:
+    """How much time the next chunks of a hypertable hold; those that are there stay as they are."""
+    connection.execute(
+        text("select set_chunk_time_interval(cast(:name as regclass), make_interval(secs => :chunk_s))"),
+        {"name": table.name, "chunk_s": table.chunk_days * 86_400},
+    )
+
+
+def end_compression(connection: Connection, name: str) -> None:
+    """Take compression away from a hypertable, so that its columns may change. In autocommit mode."""
+    arguments = {"name": name}
+    connection.execute(
+        text("select remove_compression_policy(cast(:name as regclass), if_exists => true)"), arguments
+    )
+    connection.execute(
+        text("select decompress_chunk(chunk, true) from show_chunks(cast(:name as regclass)) as chunk"),
+        arguments,
+    )
+    connection.execute(text(f"alter table {name} set (timescaledb.compress = false)"))
 
 
 def set_retention(connection: Connection, name: str, keep_days: int | None) -> None:

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from whalestack.db.models import (
+    Candle,
     Coin,
     CoinLiquidationPattern,
     CoinRanking,
     CoinThreshold,
     LiquidationCluster,
+    MapHead,
+    MarketTick,
     Signal,
     Trade,
 )
 from whalestack.math.timeframes import TIMEFRAMES
-
-# One step into the index for each range; grouping would read every map the coin ever had.
-_LATEST_MAPS = text(
-    """
-    select wanted.timeframe, latest.fetched_at
-    from unnest(cast(:timeframes as text[])) as wanted(timeframe)
-    cross join lateral (
-        select fetched_at from liquidation_snapshots
-        where symbol = :symbol and timeframe = wanted.timeframe and fetched_at > :since
-        order by fetched_at desc limit 1
-    ) as latest
-    """
-)
 
 
 @dataclass(frozen=True)
@@ -52,9 +42,13 @@ def map_times(session: Session, symbol: str, since: datetime) -> dict[str, datet
     Args:
         session: open.
         symbol: Bybit symbol.
-        since: maps fetched before it do not count; it bounds the search on a hypertable.
+        since: maps fetched before it do not count.
     """
-    found = session.execute(_LATEST_MAPS, {"symbol": symbol, "timeframes": list(TIMEFRAMES), "since": since})
+    found = session.execute(
+        select(MapHead.timeframe, MapHead.fetched_at).where(
+            MapHead.symbol == symbol, MapHead.timeframe.in_(TIMEFRAMES), MapHead.fetched_at > since
+        )
+    )
     return {row.timeframe: row.fetched_at for row in found}
 
 
@@ -114,6 +108,22 @@ def has_clusters(session: Session, symbol: str) -> bool:
 def threshold(session: Session, symbol: str) -> CoinThreshold | None:
     """What is large for the coin, None while nothing was learnt."""
     return session.get(CoinThreshold, symbol)
+
+
+def price_range_since(session: Session, symbol: str, since: datetime) -> tuple[float, float] | None:
+    """Lowest and highest last price since a moment, as ticks and minute bars tell; None without any.
+
+    The minute in which `since` lies is told by its ticks alone: its bar knows older prices too.
+    """
+    first_bar = since + timedelta(minutes=1)
+    bars = select(func.min(Candle.low), func.max(Candle.high)).where(
+        Candle.symbol == symbol, Candle.interval == "1", Candle.start_at >= since
+    )
+    ticks = select(func.min(MarketTick.price), func.max(MarketTick.price)).where(
+        MarketTick.symbol == symbol, MarketTick.ts.between(since, first_bar)
+    )
+    found = [row for query in (bars, ticks) if (row := session.execute(query).one())[0] is not None]
+    return (min(row[0] for row in found), max(row[1] for row in found)) if found else None
 
 
 def coin(session: Session, symbol: str) -> Coin | None:

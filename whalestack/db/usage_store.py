@@ -1,10 +1,10 @@
-"""Calls to outside systems, summed by the minute."""
+"""Calls to outside systems, summed by the minute, and how old what they brought was then."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -58,5 +58,24 @@ def add_usage(session: Session, service: str, counts: Sequence[CallCounts], now:
         statement.on_conflict_do_update(
             index_elements=["ts", "service", "endpoint"],
             set_={**total, "limit_per_min": statement.excluded.limit_per_min},
+        )
+    )
+
+
+def write_details(
+    session: Session, service: str, details: Mapping[str, Mapping[str, Any]], now: datetime
+) -> None:
+    """Set the details of the rows of the minute of `now` (market time), by endpoint."""
+    if not details:
+        return
+    minute = now.replace(second=0, microsecond=0)
+    rows = [
+        {"ts": minute, "service": service, "endpoint": endpoint, "details": dict(details[endpoint])}
+        for endpoint in sorted(details)
+    ]
+    statement = insert(ApiUsage).values(rows)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["ts", "service", "endpoint"], set_={"details": statement.excluded.details}
         )
     )

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STEP_PCT = 0.2
 DEFAULT_REACH_PCT = 25.0
+LEAST_SHARE = 0.003
+"""Levels below this share of a map's largest are empty in it, as in the maps that are served: residues
+of what faded long ago would otherwise decide what is ordinary for the map."""
 _GROWTH_STEPS = 256
 """The grid grows by at least so many levels at a time, so that it seldom grows."""
 
@@ -76,7 +79,9 @@ class ModelColumns:
         if reach_pct is not None:
             ratio = 1 + reach_pct / 100
             near = slice(*np.searchsorted(prices, (close / ratio, close * ratio)).tolist())
-        return LevelMap(timeframe, close, prices[near], self.values[index, memory, near], map_time_ms)
+        values = self.values[index, memory, near]
+        shown = np.where(values >= LEAST_SHARE * values.max(initial=0.0), values, 0.0)
+        return LevelMap(timeframe, close, prices[near], shown, map_time_ms)
 
 
 class FastLiquidationModel:

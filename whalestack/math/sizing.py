@@ -47,9 +47,9 @@ class PositionSize:
     Args:
         qty: base coins, a multiple of the step.
         leverage: to set before the order.
-        notional_usd: qty times the entry price.
+        notional_usd: qty times the entry price, or the limit where that is dearer.
         margin_usd: notional over leverage.
-        worst_loss_usd: lost at the stop, fees and slippage included.
+        worst_loss_usd: lost at the stop by an entry at its limit, fees and slippage included.
         worst_loss_pct: the same in per cent of the equity.
         liquidation_price: approximate, isolated; it lies beyond the stop.
         clamped_by: what made it smaller than the risk alone would have it.
@@ -137,8 +137,13 @@ def size_position(
     max_leverage: float,
     maintenance_margin_rate: Decimal,
     max_notional_usd: Decimal | None = None,
+    limit_price: Decimal | None = None,
 ) -> PositionSize | Refusal:
-    """The size of a trade.
+    """The size of a trade. It holds for every price that the order may fill at.
+
+    Risk, leverage and liquidation are reckoned from the limit, which is the worst such price:
+    a better one lies nearer to the stop and farther from the liquidation. Money is reckoned from
+    the dearer of the two, which for a SHORT is the price that is expected.
 
     Args:
         direction: of the trade.
@@ -151,6 +156,7 @@ def size_position(
         max_leverage: of the account's settings.
         maintenance_margin_rate: a fraction, of the coin's risk tier.
         max_notional_usd: what the exposure rules leave, None for no bound.
+        limit_price: of the order, None where it is the entry price.
 
     Returns:
         Refusal `no_equity`, `stop_on_wrong_side`, `leverage_below_minimum`,
@@ -159,38 +165,38 @@ def size_position(
     """
     if equity_usd <= 0 or available_usd <= 0:
         return Refusal("no_equity", f"equity {equity_usd:.2f} USD, available {available_usd:.2f} USD")
-    if stop_price <= 0 or (entry_price - stop_price) * sign(direction) <= 0:
+    worst = entry_price if limit_price is None else limit_price
+    dearest = max(entry_price, worst)
+    if stop_price <= 0 or any((each - stop_price) * sign(direction) <= 0 for each in (entry_price, worst)):
         return Refusal(
             "stop_on_wrong_side", f"a {direction} at {entry_price:f} with a stop at {stop_price:f}"
         )
-    distance = abs(entry_price - stop_price) / entry_price
+    distance = abs(worst - stop_price) / worst
     leverage = choose_leverage(distance, maintenance_margin_rate, limits, decimal_of(max_leverage))
     if isinstance(leverage, Refusal):
         return leverage
-    per_unit = loss_per_unit_usd(
-        entry_price, stop_price, taker_fee_rate=taker_fee_rate, slippage_pct=slippage_pct
-    )
+    per_unit = loss_per_unit_usd(worst, stop_price, taker_fee_rate=taker_fee_rate, slippage_pct=slippage_pct)
     # The fee of the opening order comes out of the same money as the margin.
-    affordable = available_usd / (entry_price * (1 / leverage + taker_fee_rate))
+    affordable = available_usd / (dearest * (1 / leverage + taker_fee_rate))
     bounds = {
         "risk": equity_usd * decimal_of(risk_pct) / 100 / per_unit,
         "margin": affordable,
         "largest order": limits.largest_qty,
     }
     if max_notional_usd is not None:
-        bounds["exposure"] = max(max_notional_usd, Decimal(0)) / entry_price
+        bounds["exposure"] = max(max_notional_usd, Decimal(0)) / dearest
     qty = round_qty_down(min(bounds.values()), limits.qty_step)
-    too_small = below_minimum(qty, entry_price, limits)
+    too_small = below_minimum(qty, min(entry_price, worst), limits)
     if too_small is not None:
         return too_small
     return PositionSize(
         qty=qty,
         leverage=leverage,
-        notional_usd=qty * entry_price,
-        margin_usd=qty * entry_price / leverage,
+        notional_usd=qty * dearest,
+        margin_usd=qty * dearest / leverage,
         worst_loss_usd=qty * per_unit,
         worst_loss_pct=float(qty * per_unit / equity_usd * 100),
-        liquidation_price=liquidation_price(direction, entry_price, leverage, maintenance_margin_rate),
+        liquidation_price=liquidation_price(direction, worst, leverage, maintenance_margin_rate),
         clamped_by=tuple(name for name, bound in bounds.items() if bound < bounds["risk"]),
     )
 

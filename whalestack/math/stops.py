@@ -95,7 +95,10 @@ def trailing_stop(
     """The stop that the profit now allows, or None where the present one stays.
 
     The highest step that the profit has reached wins; one whose stop would lie at or past
-    the price is passed over for the next lower one.
+    the price is passed over for the next lower one. So a price that touched a step and fell
+    back still moves the stop, as far as the price allows; where it has fallen through every
+    stop that it had earned, nothing is closed for a price that is over, and the stop follows
+    once the price is back (`next_look_price`).
 
     Args:
         direction: of the position.
@@ -105,36 +108,75 @@ def trailing_stop(
         steps: (profit_pct, stop_pct) in any order, both in per cent of the entry: at this
             profit the stop lies at that profit.
         tick_size: the result is a multiple of it, rounded toward the price.
-        best_price: the best price since the stop was last looked at; the profit counts
-            from it when it is better than `price`.
+        best_price: the best price that the position has seen since its entry; the profit
+            counts from it when it is better than `price`.
 
     Returns:
         A stop strictly better than `current_stop` and strictly on the losing side of
         `price`.
     """
     way = sign(direction)
-    best = max(price * way, (best_price if best_price is not None else price) * way) * way
-    profit_pct = (best - entry) / entry * 100 * way
-    for reached_pct, stop_pct in sorted(steps, reverse=True):
-        if profit_pct < decimal_of(reached_pct):
-            continue
-        wanted = entry * (1 + way * decimal_of(stop_pct) / 100)
-        if wanted <= 0:
-            continue
-        stop = round_stop(direction, wanted, tick_size)
-        if (price - stop) * way > 0:
-            is_better = current_stop is None or (stop - current_stop) * way > 0
-            return stop if is_better else None
+    best = _best(direction, price, best_price)
+    for reached, stop in _steps(direction, entry, steps, tick_size):
+        if (best - reached) * way >= 0 and (price - stop) * way > 0:
+            return stop if _is_better(direction, stop, current_stop) else None
     return None
 
 
-def next_step_price(
-    direction: Direction, entry: Decimal, price: Decimal, steps: Sequence[tuple[float, float]]
+def next_look_price(
+    direction: Direction,
+    entry: Decimal,
+    price: Decimal,
+    current_stop: Decimal | None,
+    steps: Sequence[tuple[float, float]],
+    *,
+    tick_size: Decimal,
+    best_price: Decimal | None = None,
 ) -> Decimal | None:
-    """The price at which the next trailing step applies, None when the last one has been reached."""
+    """The nearest price ahead at which `trailing_stop` will say more than it says now.
+
+    That is the next step, or, where the price has fallen through a stop that the best price had
+    earned, the first price at which that stop can be set.
+
+    Args:
+        direction, entry, price, steps, tick_size, best_price: as in `trailing_stop`.
+        current_stop: after the move that `trailing_stop` asked for.
+
+    Returns:
+        None when there is nothing more to wait for.
+    """
     way = sign(direction)
-    prices = [entry * (1 + way * decimal_of(reached_pct) / 100) for reached_pct, _ in sorted(steps)]
-    return next((each for each in prices if (each - price) * way > 0), None)
+    best = _best(direction, price, best_price)
+    looks = []
+    for reached, stop in _steps(direction, entry, steps, tick_size):
+        if (best - reached) * way < 0:
+            looks.append(reached)
+        elif (price - stop) * way <= 0 and _is_better(direction, stop, current_stop):
+            looks.append(stop + way * tick_size)
+    return min(looks, key=lambda each: each * way, default=None)
+
+
+def _best(direction: Direction, price: Decimal, best_price: Decimal | None) -> Decimal:
+    way = sign(direction)
+    return price if best_price is None or (price - best_price) * way > 0 else best_price
+
+
+def _steps(
+    direction: Direction, entry: Decimal, steps: Sequence[tuple[float, float]], tick_size: Decimal
+) -> list[tuple[Decimal, Decimal]]:
+    """(price that reaches the step, its stop) of each, highest first."""
+    way = sign(direction)
+    found = []
+    for reached_pct, stop_pct in sorted(steps, reverse=True):
+        wanted = entry * (1 + way * decimal_of(stop_pct) / 100)
+        if wanted > 0:
+            reached = entry * (1 + way * decimal_of(reached_pct) / 100)
+            found.append((reached, round_stop(direction, wanted, tick_size)))
+    return found
+
+
+def _is_better(direction: Direction, stop: Decimal, current_stop: Decimal | None) -> bool:
+    return current_stop is None or (stop - current_stop) * sign(direction) > 0
 
 
 def _from_wicks(wick_pct: float | None, low_pct: float, high_pct: float) -> tuple[float, list[str]]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from whalestack.runtime.stores import Stores
 
 if TYPE_CHECKING:
+    from whalestack.scanners.accuracy import AccuracyScanner
     from whalestack.scanners.board import BoardScanner
     from whalestack.scanners.board_check import BoardCheck
     from whalestack.scanners.coin_history import CoinHistoryScanner
     from whalestack.scanners.coins import CoinScanner
+    from whalestack.scanners.freshness import FreshnessScanner
     from whalestack.scanners.heatmap import HeatmapScanner
     from whalestack.scanners.moves import MoveScanner
     from whalestack.scanners.outcomes import OutcomeScanner
@@ -39,6 +41,12 @@ class Scanners(Stores):
         return HeatmapScanner(
             db=self.db, coinglass=self.coinglass, settings=self.settings, clock=self.clock, live=self.live
         )
+
+    @cached_property
+    def freshness_scanner(self) -> FreshnessScanner:
+        from whalestack.scanners.freshness import FreshnessScanner
+
+        return FreshnessScanner(db=self.db, settings=self.settings, clock=self.clock)
 
     @cached_property
     def ranking_scanner(self) -> RankingScanner:
@@ -85,6 +93,12 @@ class Scanners(Stores):
         from whalestack.scanners.coin_history import CoinHistoryScanner
 
         return CoinHistoryScanner(db=self.db, settings=self.settings, clock=self.clock)
+
+    @cached_property
+    def accuracy_scanner(self) -> AccuracyScanner:
+        from whalestack.scanners.accuracy import AccuracyScanner
+
+        return AccuracyScanner(db=self.db, settings=self.settings, clock=self.clock)
 
     @cached_property
     def threshold_scanner(self) -> ThresholdScanner:

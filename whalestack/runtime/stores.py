@@ -78,10 +78,12 @@ class Stores:
     def coinglass(self) -> CoinglassClient:
         from whalestack.clients.coinglass.budget import RedisCallBudget
         from whalestack.clients.coinglass.client import CoinglassClient
+        from whalestack.clients.coinglass.plans import PLANS
 
+        plan = PLANS[self.settings.coinglass_plan]
         budget = RedisCallBudget(
             self.redis,
-            configured_per_min=self.settings.coinglass_calls_per_min,
+            configured_per_min=plan.calls(self.settings.coinglass_calls_per_min),
             reserve_pct=self.settings.coinglass_refetch_reserve_pct,
             in_flight_s=self.settings.coinglass_timeout_s,
         )

@@ -90,7 +90,10 @@ class CoinHistoryScanner:
                 work.session, symbols, since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
             )
             market = market_record(work.session)
-            rows = [self._row(record, wicks.get(record.symbol), market, now) for record in records]
+            rows = [
+                pattern_row(record, wicks.get(record.symbol), market, self._settings, now)
+                for record in records
+            ]
             upsert_patterns(work.session, rows)
         report = CoinHistoryReport(len(symbols), len(rows), sum(each.observations for each in records))
         log.info(
@@ -108,35 +111,44 @@ class CoinHistoryScanner:
             quantile=WICK_QUANTILE,
         )
 
-    def _row(
-        self,
-        record: ClusterRecord,
-        wicks: WickStatistics | None,
-        market: Mapping[str, tuple[int, int]],
-        now: datetime,
-    ) -> dict[str, Any]:
-        return {
-            "symbol": record.symbol,
-            "timeframe": record.timeframe,
-            "avg_cluster_size": record.avg_cluster_usd,
-            "success_rate": self._success_rate(record, market.get(record.timeframe, (0, 0))),
-            "hits": record.hits,
-            "observations": record.observations,
-            "avg_time_to_target": record.avg_time_to_target_s,
-            "max_wick_up_pct": _wick(
-                record.wick_up_pct, record.runs_up, wicks.wick_up_pct if wicks else None
-            ),
-            "max_wick_down_pct": _wick(
-                record.wick_down_pct, record.runs_down, wicks.wick_down_pct if wicks else None
-            ),
-            "updated_at": now,
-        }
 
-    def _success_rate(self, record: ClusterRecord, market: tuple[int, int]) -> float:
-        """The coin's rate shrunk toward the market's on this range, and that toward the setting."""
-        weight = self._settings.success_prior_weight
-        prior = shrunk_rate(*market, self._settings.success_prior, weight)
-        return shrunk_rate(record.hits, record.observations, prior, weight)
+def pattern_row(
+    record: ClusterRecord,
+    wicks: WickStatistics | None,
+    market: Mapping[str, tuple[int, int]],
+    settings: Settings,
+    now: datetime,
+) -> dict[str, Any]:
+    """The row of `coin_liquidation_patterns` that a record makes.
+
+    Args:
+        record: of one coin and range.
+        wicks: of the coin's hours.
+        market: (hits, observations) of all coins by range.
+        settings: the prior of success and its weight.
+        now: market time.
+    """
+    return {
+        "symbol": record.symbol,
+        "timeframe": record.timeframe,
+        "avg_cluster_size": record.avg_cluster_usd,
+        "success_rate": _success_rate(record, market.get(record.timeframe, (0, 0)), settings),
+        "hits": record.hits,
+        "observations": record.observations,
+        "avg_time_to_target": record.avg_time_to_target_s,
+        "max_wick_up_pct": _wick(record.wick_up_pct, record.runs_up, wicks.wick_up_pct if wicks else None),
+        "max_wick_down_pct": _wick(
+            record.wick_down_pct, record.runs_down, wicks.wick_down_pct if wicks else None
+        ),
+        "updated_at": now,
+    }
+
+
+def _success_rate(record: ClusterRecord, market: tuple[int, int], settings: Settings) -> float:
+    """The coin's rate shrunk toward the market's on this range, and that toward the setting."""
+    weight = settings.success_prior_weight
+    prior = shrunk_rate(*market, settings.success_prior, weight)
+    return shrunk_rate(record.hits, record.observations, prior, weight)
 
 
 def _wick(from_clusters: float | None, runs: int, from_candles: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -14,31 +15,36 @@ from whalestack.clients.coinglass.types import EndpointUsage
 from whalestack.clock import Clock
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.coin_store import FollowedCoin, followed_coins
-from whalestack.db.engine import Database
-from whalestack.db.heatmap_store import StoreCounts, map_ages, store_maps
-from whalestack.db.ranking_store import latest_ranks
+from whalestack.db.engine import Database, UnitOfWork
+from whalestack.db.heatmap_store import StoreCounts, store_maps
+from whalestack.db.map_failures import MapKey, forget_unfollowed, note_failures
 from whalestack.db.refresh_rounds import (
     BatchCounts,
-    count_batch,
+    Reported,
     give_up_rounds,
-    is_running,
+    is_wanted,
     lock_rounds,
     open_round,
+    report_batch,
     running_round,
 )
 from whalestack.db.usage_store import add_usage
 from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell
 from whalestack.math.timeframes import SERVED_TIMEFRAMES
+from whalestack.scanners.freshness import FreshnessScanner
 from whalestack.scanners.heatmap_reports import BatchReport, RefetchReport, RoundReport
 from whalestack.scanners.map_fetcher import Fetched, HeatmapPort, LivePrices, MapFetcher, Wanted
-from whalestack.scanners.planner import MapTarget, batches, calls_for_round, plan_round
+from whalestack.scanners.planner import MapTarget
+from whalestack.scanners.round_choice import BATCH_REAL_S, check_plan, choose_round, fetch_within_s
 
 log = structlog.get_logger()
 
 SERVICE = "coinglass"
 # A round that has not ended by then never will: its worker died or its messages expired.
 GIVE_UP_AFTER_INTERVALS = 3
+# A batch reports within BATCH_REAL_S; when none has for this long, nobody works on the round.
+STALLED_AFTER_REAL_S = BATCH_REAL_S + 15.0
 PROBLEMS_LOGGED = 3
 
 
@@ -77,6 +83,7 @@ class HeatmapScanner:
         self._coinglass = coinglass
         self._settings = settings
         self._clock = clock
+        self._freshness = FreshnessScanner(db=db, settings=settings, clock=clock)
         self._fetcher = MapFetcher(
             coinglass=coinglass,
             clock=clock,
@@ -98,64 +105,93 @@ class HeatmapScanner:
 
         Raises:
             BudgetUnavailable: without the budget no call may be made.
-            StopAndTell: the settings ask for maps that nobody here can make.
+            StopAndTell: the settings ask for maps that nobody here can make, or the plan has none.
         """
         if self._settings.heatmap_source is not HeatmapSource.COINGLASS:
             raise StopAndTell("HEATMAP_SOURCE=model is not built yet; set it to coinglass")
+        check_plan(self._settings)
         calls_per_min = self._coinglass.budget.calls_per_min
-        now = self._clock.now()
         with self._db.begin() as work:
-            lock_rounds(work.session)
-            running = running_round(work.session, since=now - timedelta(seconds=self._give_up_after_s))
-            if running is not None:
-                return _refused(f"round {running} is still running")
-            given_up = tuple(give_up_rounds(work.session, now))
-            if given_up:
-                # Nobody ended those rounds; what they did bring is worth a ranking.
-                work.dispatch_after_commit(Job("scan.ranking"))
-            coins = followed_coins(work.session)
-            if not coins:
-                work.dispatch_after_commit(Job("scan.universe", expires_s=self._settings.refresh_interval_s))
-                return _refused("no coin is followed yet")
-            chosen = self._choose(work.session, coins, calls_per_min)
-            cut = batches(chosen, self._settings.heatmap_batch)
-            report = RoundReport(
-                round_id=open_round(
-                    work.session, now=now, coins=len(coins), maps=len(chosen), batches=len(cut)
-                ),
-                coins=len(coins),
-                maps=len(chosen),
-                batches=len(cut),
-                maps_left_out=len(coins) * len(SERVED_TIMEFRAMES) - len(chosen),
-                given_up=given_up,
-            )
-            for batch in cut:
-                work.dispatch_after_commit(self._batch_job(report.round_id, batch))
-        log.info("refresh_round_started", **_loggable(report))
+            report = self._start(work, calls_per_min)
+        self._freshness.write(calls_per_min)
+        if report.round_id is None:
+            log.info("refresh_round_not_started", reason=report.reason)
+        else:
+            log.info("refresh_round_started", **report.loggable())
         return report
 
-    def fetch_batch(self, round_id: int, items: Sequence[Sequence[str]]) -> BatchReport:
+    def _start(self, work: UnitOfWork, calls_per_min: int) -> RoundReport:
+        lock_rounds(work.session)
+        running = self._running_round(work.session)
+        if running is not None:
+            return RoundReport(None, reason=f"round {running} is still running")
+        now = self._clock.now()
+        given_up = tuple(give_up_rounds(work.session, now))
+        if given_up:
+            # Nobody ended those rounds; what they did bring is worth a ranking.
+            work.dispatch_after_commit(Job("scan.ranking"))
+        coins = followed_coins(work.session)
+        if not coins:
+            work.dispatch_after_commit(Job("scan.universe", expires_s=self._settings.refresh_interval_s))
+            return RoundReport(None, reason="no coin is followed yet")
+        forget_unfollowed(work.session)
+        choice = choose_round(work.session, coins, self._settings, self._clock, calls_per_min)
+        report = RoundReport(
+            round_id=open_round(
+                work.session, now=now, coins=len(coins), maps=choice.maps, batches=len(choice.batches)
+            ),
+            coins=len(coins),
+            maps=choice.maps,
+            batches=len(choice.batches),
+            maps_left_out=choice.left_out,
+            ranges_not_served=tuple(sorted(choice.not_served)),
+            given_up=given_up,
+        )
+        for number, batch in enumerate(choice.batches):
+            work.dispatch_after_commit(self._batch_job(report.round_id, str(number), _items(batch)))
+        return report
+
+    def _running_round(self, session: Session) -> int | None:
+        now = self._clock.now()
+        stalled_s = STALLED_AFTER_REAL_S / self._clock.real_seconds(1.0)
+        return running_round(
+            session,
+            started_since=now - timedelta(seconds=self._give_up_after_s),
+            reported_since=now - timedelta(seconds=stalled_s),
+        )
+
+    def fetch_batch(self, round_id: int, batch: str, items: Sequence[Sequence[str]]) -> BatchReport:
         """Fetch and store some maps of a round; the last batch ends it and asks for a ranking.
+
+        A batch that runs out of time goes on as another one. One that is delivered twice counts once.
 
         Args:
             round_id: as `start_round` gave it.
+            batch: its name within the round.
             items: pairs of Bybit symbol and range.
         """
         with self._db.begin() as work:
-            if not is_running(work.session, round_id):
-                log.warning("refresh_batch_dropped", round_id=round_id, maps=len(items))
+            if not is_wanted(work.session, round_id, batch):
+                log.warning("refresh_batch_dropped", round_id=round_id, batch=batch, maps=len(items))
                 return BatchReport(round_id, dropped=True)
             coins = _by_symbol(followed_coins(work.session, sorted({symbol for symbol, _ in items})))
         fetched = self._fetch(coins, items)
         with self._db.begin() as work:
-            counts = store_maps(work.session, fetched.maps)
-            ended = self._count(work.session, round_id, counts, fetched.problems)
-            if ended:
-                work.dispatch_after_commit(Job("scan.ranking"))
-        self._log_problems(fetched.problems, round_id=round_id)
-        if ended:
+            counts = self._store(work.session, fetched)
+            reported = self._report(work, round_id, batch, counts, fetched)
+        problems = tuple(fetched.problems.values())
+        self._log_problems(problems, round_id=round_id, batch=batch)
+        if reported.ended:
             log.info("refresh_round_ended", round_id=round_id)
-        return BatchReport(round_id, counts, fetched.problems, ended)
+            self._freshness.write(self._coinglass.budget.calls_per_min)
+        return BatchReport(
+            round_id,
+            counts,
+            problems,
+            ended_round=reported.ended,
+            dropped=not reported.counted,
+            maps_left=len(fetched.left),
+        )
 
     def refetch(self, symbol: str, reason: str, then_signal_id: int | None = None) -> RefetchReport:
         """Fetch every range of one coin now, ahead of the rounds.
@@ -169,9 +205,11 @@ class HeatmapScanner:
         with self._db.begin() as work:
             coins = _by_symbol(followed_coins(work.session, [symbol]))
         items = [(symbol, timeframe) for timeframe in SERVED_TIMEFRAMES]
-        fetched = self._fetch(coins, items, urgent=True) if coins else _not_followed(symbol)
+        fetched = self._fetch(coins, items, urgent=True) if coins else Fetched()
+        problems = tuple(fetched.problems.values()) if coins else (f"{symbol}: the coin is not followed",)
+        problems += tuple(f"{symbol} {timeframe}: no call was free in time" for _, timeframe in fetched.left)
         with self._db.begin() as work:
-            counts = store_maps(work.session, fetched.maps)
+            counts = self._store(work.session, fetched)
             add_usage(work.session, SERVICE, self._coinglass.take_usage(), self._clock.now())
             if then_signal_id is not None:
                 work.dispatch_after_commit(
@@ -181,82 +219,75 @@ class HeatmapScanner:
                         expires_s=self._settings.signal_max_age_s,
                     )
                 )
-        self._log_problems(fetched.problems, symbol=symbol)
+        self._log_problems(problems, symbol=symbol)
         log.info("coin_refetched", symbol=symbol, reason=reason, stored=counts.stored)
-        return RefetchReport(symbol, reason, counts, fetched.problems)
+        return RefetchReport(symbol, reason, counts, problems)
 
-    def _choose(self, session: Session, coins: Sequence[FollowedCoin], calls_per_min: int) -> list[MapTarget]:
-        """Every map where the plan allows it, else the most overdue ones."""
-        capacity = calls_for_round(
-            calls_per_min=calls_per_min,
-            reserve_pct=self._settings.coinglass_refetch_reserve_pct,
-            real_interval_s=self._clock.real_seconds(self._settings.refresh_interval_s),
-        )
-        if capacity >= len(coins) * len(SERVED_TIMEFRAMES):
-            return [MapTarget(coin.symbol, timeframe) for coin in coins for timeframe in SERVED_TIMEFRAMES]
-        ages = {(age.symbol, age.timeframe): age.fetched_at for age in map_ages(session)}
-        ranks = latest_ranks(session)
-        targets = [
-            MapTarget(coin.symbol, timeframe, ages.get((coin.symbol, timeframe)), ranks.get(coin.symbol))
-            for coin in coins
-            for timeframe in SERVED_TIMEFRAMES
-        ]
-        return plan_round(
-            targets,
-            capacity=capacity,
-            now=self._clock.now(),
-            refresh_interval_s=self._settings.refresh_interval_s,
-        )
-
-    def _batch_job(self, round_id: int | None, batch: Sequence[MapTarget]) -> Job:
-        items = [[each.symbol, each.timeframe] for each in batch]
-        kwargs: dict[str, object] = {"round_id": round_id, "items": items}
+    def _batch_job(self, round_id: int | None, batch: str, items: Sequence[MapKey]) -> Job:
+        kwargs: dict[str, object] = {
+            "round_id": round_id,
+            "batch": batch,
+            "items": [[symbol, timeframe] for symbol, timeframe in items],
+        }
         return Job("heatmap.fetch_batch", kwargs, expires_s=self._give_up_after_s)
 
     def _fetch(
         self, coins: dict[str, FollowedCoin], items: Sequence[Sequence[str]], *, urgent: bool = False
     ) -> Fetched:
         wanted = [Wanted(coins[symbol], timeframe) for symbol, timeframe in items if symbol in coins]
-        lost = tuple(
-            f"{symbol} {timeframe}: the coin is not followed any more"
+        lost = {
+            (symbol, timeframe): f"{symbol} {timeframe}: the coin is not followed any more"
             for symbol, timeframe in items
             if symbol not in coins
-        )
-        fetched = self._fetcher.fetch(wanted, urgent=urgent)
-        return Fetched(fetched.maps, lost + fetched.problems)
+        }
+        fetched = self._fetcher.fetch(wanted, urgent=urgent, within_s=fetch_within_s(self._settings))
+        return replace(fetched, problems={**lost, **fetched.problems})
 
-    def _count(self, session: Session, round_id: int, counts: StoreCounts, problems: Sequence[str]) -> bool:
+    def _store(self, session: Session, fetched: Fetched) -> StoreCounts:
+        counts = store_maps(session, fetched.maps)
+        came = [(each.symbol, each.level_map.timeframe) for each in fetched.maps]
+        note_failures(session, fetched.problems, came, self._clock.now())
+        return counts
+
+    def _report(
+        self, work: UnitOfWork, round_id: int, batch: str, counts: StoreCounts, fetched: Fetched
+    ) -> Reported:
+        """Count the batch, and send off what follows it."""
         # Last in the transaction: every batch writes these rows, and none should wait
         # for another one's maps to be stored.
         now = self._clock.now()
-        add_usage(session, SERVICE, self._coinglass.take_usage(), now)
-        batch = BatchCounts(counts.stored, counts.unchanged, len(problems), problems)
-        return count_batch(session, round_id, batch, now)
+        add_usage(work.session, SERVICE, self._coinglass.take_usage(), now)
+        of_batch = BatchCounts(
+            stored=counts.stored,
+            unchanged=counts.unchanged,
+            failed=len(fetched.problems),
+            problems=tuple(fetched.problems.values()),
+            goes_on=bool(fetched.left),
+            ranges_refused=sorted(fetched.ranges_refused),
+        )
+        reported = report_batch(work.session, round_id, batch, of_batch, now)
+        if reported.counted and fetched.left:
+            work.dispatch_after_commit(self._batch_job(round_id, f"{batch}+", fetched.left))
+        if reported.ended:
+            work.dispatch_after_commit(Job("scan.ranking"))
+            self._follow_at_once(work, reported)
+        return reported
+
+    def _follow_at_once(self, work: UnitOfWork, ended: Reported) -> None:
+        """A round that took its whole interval had its successor refused: without another one now,
+        calls would lie idle until the next tick."""
+        interval_s = self._settings.refresh_interval_s
+        if ended.started_at and (self._clock.now() - ended.started_at).total_seconds() >= interval_s:
+            work.dispatch_after_commit(Job("heatmap.refresh", expires_s=interval_s))
 
     def _log_problems(self, problems: Sequence[str], **of_what: object) -> None:
         if problems:
             log.warning("maps_failed", failed=len(problems), first=problems[:PROBLEMS_LOGGED], **of_what)
 
 
-def _refused(reason: str) -> RoundReport:
-    log.info("refresh_round_not_started", reason=reason)
-    return RoundReport(None, reason=reason)
-
-
-def _not_followed(symbol: str) -> Fetched:
-    return Fetched(problems=(f"{symbol}: the coin is not followed",))
+def _items(batch: Sequence[MapTarget]) -> list[MapKey]:
+    return [(each.symbol, each.timeframe) for each in batch]
 
 
 def _by_symbol(coins: Sequence[FollowedCoin]) -> dict[str, FollowedCoin]:
     return {coin.symbol: coin for coin in coins}
-
-
-def _loggable(report: RoundReport) -> dict[str, object]:
-    return {
-        "round_id": report.round_id,
-        "coins": report.coins,
-        "maps": report.maps,
-        "batches": report.batches,
-        "maps_left_out": report.maps_left_out,
-        "given_up": report.given_up,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from whalestack.db.heatmap_store import StoreCounts
 
@@ -17,6 +17,7 @@ class RoundReport:
         round_id: None where none was started.
         coins, maps, batches: what was sent off.
         maps_left_out: maps the plan of calls has no room for this time.
+        ranges_not_served: by the plan; one coin of each is tried.
         given_up: rounds that were closed because they had not ended.
         reason: why none was started.
     """
@@ -26,8 +27,13 @@ class RoundReport:
     maps: int = 0
     batches: int = 0
     maps_left_out: int = 0
+    ranges_not_served: tuple[str, ...] = ()
     given_up: tuple[int, ...] = ()
     reason: str | None = None
+
+    def loggable(self) -> dict[str, object]:
+        """What was sent off, for the log."""
+        return {name: value for name, value in asdict(self).items() if name != "reason"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class BatchReport:
         counts: of the storing.
         problems: one sentence for each map that failed, naming coin and range.
         ended_round: this batch was its round's last.
-        dropped: the round was over already and nothing was fetched.
+        dropped: the round was over already, or the batch had reported before: nothing was counted.
+        maps_left: maps that another batch goes on with, because the time was over.
     """
 
     round_id: int
@@ -46,6 +53,7 @@ class BatchReport:
     problems: tuple[str, ...] = ()
     ended_round: bool = False
     dropped: bool = False
+    maps_left: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Protocol
 
-from whalestack.clients.coinglass.errors import CoinglassBadReply
+from whalestack.clients.coinglass.errors import BudgetExhausted, CoinglassNotInPlan
 from whalestack.clients.coinglass.types import Heatmap
 from whalestack.clock import Clock, from_ms, to_ms
 from whalestack.db.coin_store import FollowedCoin
 from whalestack.db.heatmap_rows import FetchedMap
 from whalestack.db.live import LiveTick
+from whalestack.db.map_failures import MapKey
 from whalestack.errors import GiveUp, StopAndTell, TryAgain, WhalestackError
 from whalestack.math.clusters import find_clusters
 from whalestack.math.heatmap import Floats, LevelMap, derive_14d, last_column
+from whalestack.scanners.map_checks import check_present, check_unit
 
 # The range that the 14d map is derived from: the one map of which every column is decoded.
 DERIVED_FROM, DERIVED = "30d", "14d"
-# Exchanges differ by a per cent or two, a wrong unit by a factor of ten or more.
-MOST_PRICE_RATIO = 2.0
 # An older tick says nothing of a price now.
 TICK_MAX_AGE = timedelta(minutes=10)
 
@@ -32,9 +33,16 @@ class HeatmapPort(Protocol):
     """Who serves heat maps. `CoinglassClient` is one."""
 
     def heatmap(
-        self, coin: str, timeframe: str, *, all_columns: bool = False, urgent: bool = False
+        self,
+        coin: str,
+        timeframe: str,
+        *,
+        all_columns: bool = False,
+        urgent: bool = False,
+        within_s: float | None = None,
     ) -> Heatmap:
-        """One map. Raises a `WhalestackError` that names coin and range."""
+        """One map, its last attempt begun within `within_s` real seconds. Raises a `WhalestackError`
+        that names coin and range."""
 
 
 class LivePrices(Protocol):
@@ -51,6 +59,11 @@ class Wanted:
     coin: FollowedCoin
     timeframe: str
 
+    @property
+    def key(self) -> MapKey:
+        """Symbol and range."""
+        return self.coin.symbol, self.timeframe
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -58,23 +71,56 @@ class Fetched:
 
     Args:
         maps: that can be stored; a derived one follows the one it came from.
-        problems: one sentence for each map that cannot, naming coin and range.
+        problems: by map that cannot, one sentence that names coin and range.
+        left: maps that were not tried, because the time was over before there was a call for them.
+        ranges_refused: ranges that the plan was said not to serve.
     """
 
     maps: tuple[FetchedMap, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: Mapping[MapKey, str] = field(default_factory=dict)
+    left: tuple[MapKey, ...] = ()
+    ranges_refused: frozenset[str] = frozenset()
 
 
-@dataclass
-class _Stop:
-    """Set by the first answer that will be the same for every map: a wrong key, a small plan."""
+class _Stops:
+    """Answers that will be the same for more maps: a wrong key for all, a small plan for a range."""
 
-    reason: str | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._reasons: dict[str | None, str] = {}
+        self._came: set[str] = set()
+        self.ranges_refused: set[str] = set()
 
-    def set(self, reason: str) -> None:
-        with self.lock:
-            self.reason = self.reason or reason
+    def reason(self, timeframe: str) -> str | None:
+        """Why a map of this range need not be asked for."""
+        return self._reasons.get(None) or self._reasons.get(timeframe)
+
+    def came(self, timeframe: str) -> None:
+        """A map of this range was served, so a refusal is one coin's own."""
+        self._came.add(timeframe)
+        self._reasons.pop(timeframe, None)
+
+    def refused(self, timeframe: str, error: StopAndTell) -> None:
+        """The key or its plan was refused."""
+        if not isinstance(error, CoinglassNotInPlan):
+            self._reasons.setdefault(None, str(error))
+            return
+        self.ranges_refused.add(timeframe)
+        if timeframe not in self._came:
+            self._reasons.setdefault(timeframe, str(error))
+
+
+# What became of a wish: maps, a problem in words, or None where there was no time for it.
+_Outcome = list[FetchedMap] | str | None
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """What all wishes of one fetching share."""
+
+    urgent: bool
+    last_s: float
+    prices: Mapping[str, float]
+    stops: _Stops
 
 
 class MapFetcher:
@@ -86,6 +132,7 @@ class MapFetcher:
         threads: how many maps are under way at once.
         source: written into each snapshot.
         live: Bybit's prices, to see a map in another unit; None to believe every map.
+        monotonic: real seconds from any origin.
     """
 
     def __init__(
@@ -96,9 +143,11 @@ class MapFetcher:
         threads: int,
         source: str,
         live: LivePrices | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._coinglass = coinglass
         self._clock = clock
+        self._monotonic = monotonic
         self._threads = threads
         self._source = source
         self._live = live
@@ -112,46 +161,59 @@ class MapFetcher:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def fetch(self, wanted: Sequence[Wanted], *, urgent: bool = False) -> Fetched:
+    def fetch(self, wanted: Sequence[Wanted], *, urgent: bool = False, within_s: float = math.inf) -> Fetched:
         """Fetch maps. One that fails is named and harms no other.
 
         Args:
             wanted: each map at most once.
             urgent: may use the budget's reserve.
+            within_s: real seconds after which no further call begins.
         """
-        stop = _Stop()
         prices = self._bybit_prices({each.coin.symbol for each in wanted})
-        outcomes = self._pool.map(lambda each: self._outcome(each, urgent, prices, stop), wanted)
+        errand = _Errand(urgent, self._monotonic() + within_s, prices, _Stops())
         maps: list[FetchedMap] = []
-        problems: list[str] = []
-        for outcome in outcomes:
-            if isinstance(outcome, str):
-                problems.append(outcome)
+        problems: dict[MapKey, str] = {}
+        left: list[MapKey] = []
+        outcomes = self._pool.map(lambda each: self._outcome(each, errand), wanted)
+        for each, outcome in zip(wanted, outcomes, strict=True):
+            if outcome is None:
+                left.append(each.key)
+            elif isinstance(outcome, str):
+                problems[each.key] = outcome
             else:
                 maps.extend(outcome)
-        return Fetched(tuple(maps), tuple(problems))
+        return Fetched(tuple(maps), problems, tuple(left), frozenset(errand.stops.ranges_refused))
 
-    def _outcome(
-        self, wanted: Wanted, urgent: bool, prices: Mapping[str, float], stop: _Stop
-    ) -> list[FetchedMap] | str:
-        """The maps of one wish, or what was wrong with it."""
+    def _outcome(self, wanted: Wanted, errand: _Errand) -> _Outcome:
         try:
-            if stop.reason is not None:
-                raise GiveUp(f"not asked, since another map got: {stop.reason}")
-            return self._maps(wanted, urgent, prices.get(wanted.coin.symbol))
+            if (reason := errand.stops.reason(wanted.timeframe)) is not None:
+                raise GiveUp(f"not asked, since another map got: {reason}")
+            left_s = errand.last_s - self._monotonic()
+            if left_s <= 0:
+                return None
+            found = self._maps(wanted, errand, left_s)
+        except BudgetExhausted:
+            return None
         except StopAndTell as error:
-            stop.set(str(error))
+            errand.stops.refused(wanted.timeframe, error)
             return _problem(wanted, error)
         except (WhalestackError, ValueError) as error:
             # ValueError is how the mathematics refuses a map.
             return _problem(wanted, error)
+        errand.stops.came(wanted.timeframe)
+        return found
 
-    def _maps(self, wanted: Wanted, urgent: bool, bybit_price: float | None) -> list[FetchedMap]:
+    def _maps(self, wanted: Wanted, errand: _Errand, within_s: float) -> list[FetchedMap]:
         derives = wanted.timeframe == DERIVED_FROM
         heatmap = self._coinglass.heatmap(
-            wanted.coin.coin, wanted.timeframe, all_columns=derives, urgent=urgent
+            wanted.coin.coin,
+            wanted.timeframe,
+            all_columns=derives,
+            urgent=errand.urgent,
+            within_s=None if math.isinf(within_s) else within_s,
         )
-        _check_unit(heatmap, wanted.coin, bybit_price)
+        check_present(heatmap, self._clock)
+        check_unit(heatmap, wanted.coin, errand.prices.get(wanted.coin.symbol))
         now_values = last_column(heatmap.y_axis, heatmap.xs, heatmap.ys, heatmap.values, heatmap.n_columns)
         found = [self._fetched(wanted.coin, heatmap, wanted.timeframe, now_values)]
         if derives:
@@ -193,17 +255,6 @@ class MapFetcher:
             return {}
         oldest_ms = self._clock.now_ms() - TICK_MAX_AGE.total_seconds() * 1000
         return {symbol: tick.last for symbol, tick in ticks.items() if tick.ts_ms >= oldest_ms}
-
-
-def _check_unit(heatmap: Heatmap, coin: FollowedCoin, bybit_price: float | None) -> None:
-    if not bybit_price:
-        return
-    ratio = heatmap.price * coin.multiplier / bybit_price
-    if not 1 / MOST_PRICE_RATIO <= ratio <= MOST_PRICE_RATIO:
-        raise CoinglassBadReply(
-            f"heat map of {heatmap.coin} {heatmap.timeframe}: its price is {ratio:.3g} times Bybit's:"
-            f" another unit than {coin.multiplier} coins, or another coin"
-        )
 
 
 def _problem(wanted: Wanted, error: Exception) -> str:

@@ -117,7 +117,7 @@ class RankingScanner:
         maps_of: dict[str, list[StoredMap]] = defaultdict(list)
         for each in maps:
             maps_of[each.symbol].append(each)
-        history = _History(records(session), typical_sizes(session), self._settings)
+        history = History(records(session), typical_sizes(session), self._settings)
         targets = [each for each in maps if each.level_map.timeframe in history.tradable(each.symbol)]
         clusters_of: dict[str, list[StandingCluster]] = defaultdict(list)
         for cluster in standing_clusters(session, targets):
@@ -132,35 +132,22 @@ class RankingScanner:
         coin: RankableCoin,
         maps: Sequence[StoredMap],
         clusters: Sequence[StandingCluster],
-        history: _History,
+        history: History,
     ) -> _Judged:
         imbalance = aggregate_imbalance(
             [each.level_map for each in maps], neutral_band_pct=self._settings.neutral_band_pct
         )
         timeframes = {each.level_map.timeframe for each in maps}
         price = max(maps, key=lambda each: each.fetched_at).level_map.price if maps else None
-        target = None
-        if imbalance.direction != "NEUTRAL" and price is not None:
-            # As the agents choose: what they would not aim at is no target here either.
-            least_usd = NOISE_SHARE * history.typical_usd.get(coin.symbol, 0.0)
-            target = nearest_target(clusters, imbalance.direction, price, least_usd=least_usd)
         sizes = {side: side_size_usd(clusters, side, timeframes) for side in ("short", "long")}
-        dominant = sizes.get(_dominant_side(imbalance), 0.0)
-        success, observations = history.success(coin.symbol)
+        candidate, target = candidate_of(coin, imbalance, clusters, price, sizes, history)
         return _Judged(
-            candidate=Candidate(
-                symbol=coin.symbol,
-                direction=imbalance.direction,
-                imbalance_ratio=imbalance.imbalance_ratio,
-                cluster_size_pct=cluster_size_pct(dominant, history.typical_usd.get(coin.symbol)),
-                historical_success=success,
-                blocked_reason=_blocked(coin, imbalance, maps, target),
-            ),
+            candidate=candidate,
             imbalance=imbalance,
             target=target,
             price=price,
             typical_now_usd=sum(sizes.values()) / 2,
-            observations=observations,
+            observations=history.success(coin.symbol)[1],
             maps=tuple(maps),
         )
 
@@ -172,7 +159,43 @@ class RankingScanner:
         return len(sizes)
 
 
-class _History:
+def candidate_of(
+    coin: RankableCoin,
+    imbalance: Imbalance,
+    clusters: Sequence[StandingCluster],
+    price: float | None,
+    sizes_usd: Mapping[str, float],
+    history: History,
+) -> tuple[Candidate, StandingCluster | None]:
+    """What one coin brings to the ranking, and the cluster it would run to.
+
+    Args:
+        coin: followed.
+        imbalance: over all its maps.
+        clusters: that stand in its maps, of ranges whose clusters may be targets.
+        price: of its newest map, None where it has none.
+        sizes_usd: of its sides, by "short" and "long".
+        history: of all coins.
+    """
+    target = None
+    typical_usd = history.typical_usd.get(coin.symbol)
+    if imbalance.direction != "NEUTRAL" and price is not None:
+        # As the agents choose: what they would not aim at is no target here either.
+        least_usd = NOISE_SHARE * (typical_usd or 0.0)
+        target = nearest_target(clusters, imbalance.direction, price, least_usd=least_usd)
+    dominant_usd = sizes_usd.get(_dominant_side(imbalance), 0.0)
+    candidate = Candidate(
+        symbol=coin.symbol,
+        direction=imbalance.direction,
+        imbalance_ratio=imbalance.imbalance_ratio,
+        cluster_size_pct=cluster_size_pct(dominant_usd, typical_usd),
+        historical_success=history.success(coin.symbol)[0],
+        blocked_reason=_blocked(coin, imbalance, price, target),
+    )
+    return candidate, target
+
+
+class History:
     """What the past says of each coin.
 
     Args:
@@ -225,12 +248,12 @@ def _dominant_side(imbalance: Imbalance) -> str:
 
 
 def _blocked(
-    coin: RankableCoin, imbalance: Imbalance, maps: Sequence[StoredMap], target: StandingCluster | None
+    coin: RankableCoin, imbalance: Imbalance, price: float | None, target: StandingCluster | None
 ) -> str | None:
     """Why a coin must not be ranked whatever its score; None where it may be."""
     if coin.is_major:
         return "a major: never traded automatically"
-    if not maps:
+    if price is None:
         return "no heat map that is young enough"
     if imbalance.direction != "NEUTRAL" and target is None:
         return f"no tradable cluster in the ranked direction ({imbalance.direction})"

@@ -148,7 +148,7 @@ class SignalScanner:
             .values(
                 symbol=symbol,
                 direction=placed.direction,
-                occasion=self._occasion(symbol, placed.direction, now),
+                occasion=occasion_of(symbol, placed.direction, now, self._settings.signal_cooldown_s),
                 scanner=SCANNER,
                 triggered_at=now,
                 price=move.price,
@@ -173,11 +173,6 @@ class SignalScanner:
             Signal.symbol == symbol, Signal.direction == direction, Signal.triggered_at > since
         )
         return session.scalar(found.limit(1)) is not None
-
-    def _occasion(self, symbol: str, direction: Direction, now: datetime) -> str:
-        slot_ms = max(self._settings.signal_cooldown_s * 1000, 1)
-        slot = from_ms(to_ms(now) // slot_ms * slot_ms)
-        return f"{symbol}:{direction}:{slot:%Y%m%dT%H%M%S.%f}"
 
     def _tell(
         self, work: UnitOfWork, signal_id: int, symbol: str, placed: _Placed, move: MarketMove, now: datetime
@@ -211,3 +206,10 @@ class SignalScanner:
         work.dispatch_after_commit(
             Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._settings.signal_max_age_s)
         )
+
+
+def occasion_of(symbol: str, direction: Direction, now: datetime, cooldown_s: int) -> str:
+    """What makes a signal unique: coin, direction and the slot of the cool-down that it falls into."""
+    slot_ms = max(cooldown_s * 1000, 1)
+    slot = from_ms(to_ms(now) // slot_ms * slot_ms)
+    return f"{symbol}:{direction}:{slot:%Y%m%dT%H%M%S.%f}"

@@ -145,8 +145,7 @@ class ThresholdScanner:
         counts: dict[str, int] = {}
         for symbol in symbols:
             history = histories.get(symbol)
-            minutes = 0 if history is None else int(np.isfinite(history.price_change_5m_pct).sum())
-            counts[symbol] = minutes // MINUTES_PER_OBSERVATION
+            counts[symbol] = 0 if history is None else observations_in(history)
             session.execute(
                 update(CoinThreshold)
                 .where(CoinThreshold.symbol == symbol)
@@ -157,18 +156,31 @@ class ThresholdScanner:
         return counts
 
     def _speeds(self, history: MoveHistory | None, observations: int) -> dict[str, float | None]:
-        if history is None or observations < self._settings.trigger_min_observations:
+        learned = learned_thresholds(history, observations, self._settings)
+        if learned is None:
             return dict.fromkeys(
                 ("oi_change_pct", "volume_ratio", "price_change_pct", "mover_1m_pct", "mover_5m_pct")
             )
-        return vars(
-            learn_thresholds(
-                history,
-                floors=floors_of(self._settings),
-                quantile=self._settings.trigger_quantile,
-                min_observations=self._settings.trigger_min_observations * MINUTES_PER_OBSERVATION,
-            )
-        )
+        return vars(learned)
+
+
+def observations_in(history: MoveHistory) -> int:
+    """How many moves of their own a coin's past minutes hold."""
+    return int(np.isfinite(history.price_change_5m_pct).sum()) // MINUTES_PER_OBSERVATION
+
+
+def learned_thresholds(
+    history: MoveHistory | None, observations: int, settings: Settings
+) -> TriggerThresholds | None:
+    """What a coin's past teaches, None where there is too little of it: then the floors count."""
+    if history is None or observations < settings.trigger_min_observations:
+        return None
+    return learn_thresholds(
+        history,
+        floors=floors_of(settings),
+        quantile=settings.trigger_quantile,
+        min_observations=settings.trigger_min_observations * MINUTES_PER_OBSERVATION,
+    )
 
 
 def histories_of(frame: MarketFrame) -> dict[str, MoveHistory]:

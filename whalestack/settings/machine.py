@@ -25,6 +25,9 @@ class MachineSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
     archive_raw: bool = False
+    archive_dir: Path = Path("data/incoming")
+    archive_max_gb: float = Field(default=50.0, gt=0)
+    archive_min_free_gb: float = Field(default=2.0, ge=0)
 
     # --- retention ----------------------------------------------------------------------
     keep_snapshots_days: int = Field(default=30, ge=1)
@@ -32,6 +35,7 @@ class MachineSettings(BaseSettings):
     keep_candles_days: int = Field(default=400, ge=1)
     keep_logs_days: int = Field(default=90, ge=32)
     keep_clusters_days: int = Field(default=400, ge=30)
+    keep_archive_days: int = Field(default=14, ge=1)
 
     # --- simulator ----------------------------------------------------------------------
     simulator_host: str = "127.0.0.1"

@@ -18,6 +18,9 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql+psycopg2://whalestack@127.0.0.1:5432/whalestack")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_state_url: SecretStr = SecretStr("redis://127.0.0.1:6379/1")
+    # The longest a task may run is the history queue's 300 s; a message must never come back while
+    # its task still runs, so this lies above twice that.
+    broker_visibility_timeout_s: int = Field(default=900, ge=1)
     run_dir: Path = Path(".run")
     supervisor_pid: int = Field(default=0, ge=0)
 
@@ -33,6 +36,7 @@ class ServiceSettings(BaseSettings):
     coinglass_url: str = "https://open-api-v4.coinglass.com"
     coinglass_ws_url: str = "wss://open-ws.coinglass.com/ws-api"
     coinglass_model: Literal["model1", "model2", "model3"] = "model2"
+    coinglass_plan: Literal["", "hobbyist", "startup", "standard", "professional", "enterprise"] = ""
     coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
     coinglass_refetch_reserve_pct: Percent = 10.0
     coinglass_timeout_s: float = Field(default=15.0, gt=0, le=120)

@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="whalestack.simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8899, help="0 takes a free one and logs it")
-    parser.add_argument("--market", help="synthetic, recorded:FOLDER or mirror:URL")
+    parser.add_argument("--market", help="synthetic, recorded:FOLDER, archive:FOLDER or mirror:URL")
     parser.add_argument("--speed", type=float, help="market seconds in a real second")
     given = parser.parse_args()
     overrides = {"simulator_market": given.market, "clock_speed": given.speed}

@@ -13,7 +13,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -30,8 +29,7 @@ from whalestack.simulator import (
     x_api,
 )
 from whalestack.simulator.fault_middleware import fault_middleware
-from whalestack.simulator.market.build import RECORDED
-from whalestack.simulator.market.recorded import recorded_span
+from whalestack.simulator.market.build import first_moment
 from whalestack.simulator.warm_maps import warm_maps
 from whalestack.simulator.world import World, build_world
 
@@ -70,16 +68,14 @@ def _tell_cold(task: asyncio.Task[None]) -> None:
 
 
 def with_clock_in_market(settings: Settings) -> Settings:
-    """Settings whose clock stands inside a recorded market that nobody has set the clock for.
+    """Settings whose clock stands inside a market of the past that nobody has set the clock for.
 
-    The market then begins one day after its first five-minute candle, now. Other
-    processes must be given the same origins; they are logged.
+    The market then begins now at its `first_moment`. Other processes must be given the
+    same origins; they are logged.
     """
-    if not settings.simulator_market.startswith(RECORDED) or settings.clock_market_origin_ms:
+    start_ms = None if settings.clock_market_origin_ms else first_moment(settings)
+    if start_ms is None:
         return settings
-    folder = Path(settings.simulator_market.removeprefix(RECORDED))
-    first_ms, last_ms = recorded_span(folder, settings.simulator_symbols)
-    start_ms = min(first_ms + 86_400_000, (first_ms + last_ms) // 2)
     now_ms = time.time_ns() // 1_000_000
     log.info("simulator_clock", clock_real_origin_ms=now_ms, clock_market_origin_ms=start_ms)
     return settings.model_copy(update={"clock_real_origin_ms": now_ms, "clock_market_origin_ms": start_ms})

@@ -13,10 +13,12 @@ import structlog
 
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.simulator.archived_maps import ArchivedHeatmaps
 from whalestack.simulator.exchange import EventLog, Exchange
 from whalestack.simulator.faults import Faults
 from whalestack.simulator.fixed_maps import FixedHeatmaps
 from whalestack.simulator.heatmaps import Heatmaps
+from whalestack.simulator.market.archive import ArchivedMarket
 from whalestack.simulator.market.base import Market, Tick
 from whalestack.simulator.market.build import build_market
 from whalestack.simulator.telegram_server import TelegramServer
@@ -61,7 +63,7 @@ class World:
     telegram: TelegramServer
     x: XServer
     event_log: EventLog
-    heatmaps: Heatmaps | FixedHeatmaps
+    heatmaps: Heatmaps | FixedHeatmaps | ArchivedHeatmaps
     faults: Faults = field(default_factory=Faults)
     listeners: list[StepListener] = field(default_factory=list)
     push_listeners: list[PushListener] = field(default_factory=list)
@@ -136,7 +138,9 @@ def build_world(settings: Settings, clock: Clock | None = None, market: Market |
     )
 
 
-def _heatmaps(settings: Settings, market: Market) -> Heatmaps | FixedHeatmaps:
+def _heatmaps(settings: Settings, market: Market) -> Heatmaps | FixedHeatmaps | ArchivedHeatmaps:
+    if isinstance(market, ArchivedMarket):
+        return market.maps
     if settings.simulator_maps == "fixed":
         return FixedHeatmaps(market, settings.simulator_map_cells)
     return Heatmaps(market)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from whalestack.clock import Clock
 from whalestack.db.live import LiveMarket
 from whalestack.dispatch import Job
@@ -13,6 +15,8 @@ from whalestack.sockets.frames import Frame, read_bars, read_liquidations, read_
 from whalestack.sockets.recorder import Recorder
 from whalestack.sockets.sender import JobSender
 from whalestack.sockets.watching import WatchBoard
+
+log = structlog.get_logger()
 
 SPIKE_EXPIRES_S = 120.0
 REFETCH_EXPIRES_S = 300.0
@@ -65,7 +69,7 @@ class PublicFeed:
         for symbol in self.watches.symbols:
             tick = self.book.tick(symbol)
             if tick is not None:
-                self._watch(symbol, tick.last)
+                self._watch(symbol, tick.last, tick.ts_ms)
 
     def _on_bars(self, frame: Frame, symbol: str) -> None:
         for bar in read_bars(frame, symbol):
@@ -75,20 +79,24 @@ class PublicFeed:
     def _on_change(self, change: PriceChange | None) -> None:
         if change is None:
             return
-        self._watch(change.symbol, change.price)
+        self._watch(change.symbol, change.price, change.ts_ms)
         sighting = self.detector.on_tick(change.symbol, change.ts_ms, change.price, change.open_interest)
         if sighting is not None:
             self._tell(sighting)
 
-    def _watch(self, symbol: str, price: float) -> None:
-        if self.watches.is_reached(symbol, price):
-            job = Job("trailing.check_symbol", {"symbol": symbol}, self._expiry(WATCH_EXPIRES_S))
-            # The worker reads the price from Redis: it must find the one that reached the watch.
+    def _watch(self, symbol: str, price: float, ts_ms: int) -> None:
+        seen = self.watches.look(symbol, price, ts_ms)
+        if seen is not None:
+            # The price that reached the watch goes along: it may be over when the worker looks.
+            kwargs: dict[str, object] = {"symbol": symbol, "price_seen": seen.price, "seen_ms": seen.ts_ms}
+            job = Job("trailing.check_symbol", kwargs, self._expiry(WATCH_EXPIRES_S))
+            # The price of now is read from Redis: a stop must lie on the right side of that one.
             self.urgent.post(job, first=lambda: self.recorder.show(symbol))
 
     def _tell(self, sighting: Sighting) -> None:
         symbol = sighting.symbol
         if sighting.is_trigger:
+            log.info("trigger_seen", symbol=symbol)
             job = Job("scan.spike_seen", {"symbol": symbol}, self._expiry(SPIKE_EXPIRES_S))
             # The worker measures the move in the database: it must find the ticks that made it.
             self.spikes.post(job, first=lambda: self.recorder.store_coin(symbol))

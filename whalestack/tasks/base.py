@@ -73,7 +73,9 @@ class WhalestackTask(Task):  # type: ignore[type-arg]
         if not self.exclusive:
             yield True
             return
-        with self.runtime.db.engine.connect() as connection:
+        # No transaction: an idle one is ended by the server, and with it the session and the lock.
+        engine = self.runtime.db.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
             taken = connection.scalar(
                 text("select pg_try_advisory_lock(hashtext(:name))"), {"name": self.name}
             )

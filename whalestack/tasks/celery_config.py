@@ -10,9 +10,8 @@ from whalestack.config import Settings
 from whalestack.tasks.queues import queues
 from whalestack.tasks.schedule import beat_schedule
 
-# The longest a task may run is the history queue's 300 s; a message must never come back while
-# its task still runs, so this lies above twice that.
-VISIBILITY_TIMEOUT_S = 900
+# The sweep that gives back unacknowledged messages runs this often at least.
+MOST_RESTORE_INTERVAL_S = 10
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -24,10 +23,12 @@ def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url.get_secret_value(),
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "visibility_timeout": settings.broker_visibility_timeout_s,
             # The sweep that gives back unacknowledged messages runs every interval x throttle
             # seconds; the defaults make that 100 s.
-            "unacked_restore_interval": 10,
+            "unacked_restore_interval": min(
+                MOST_RESTORE_INTERVAL_S, max(1, settings.broker_visibility_timeout_s // 4)
+            ),
             "unacked_restore_throttle": 1,
             # Without a timeout a read from a dead connection blocks the worker for ever while
             # it still answers pings; above the one second of the blocking pop.

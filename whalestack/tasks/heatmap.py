@@ -12,7 +12,7 @@ def refresh(runtime: Runtime) -> None:
     runtime.heatmap_scanner.start_round()
 
 
-@task("heatmap.fetch_batch")
-def fetch_batch(runtime: Runtime, round_id: int, items: list[list[str]]) -> None:
+@task("heatmap.fetch_batch", survives_worker=True)
+def fetch_batch(runtime: Runtime, round_id: int, batch: str, items: list[list[str]]) -> None:
     """Fetch some maps of a round."""
-    runtime.heatmap_scanner.fetch_batch(round_id, [(symbol, timeframe) for symbol, timeframe in items])
+    runtime.heatmap_scanner.fetch_batch(round_id, batch, items)

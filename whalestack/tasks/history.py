@@ -19,6 +19,12 @@ def patterns(runtime: Runtime) -> None:
     runtime.coin_history_scanner.scan()
 
 
+@task("history.accuracy", exclusive=True)
+def accuracy(runtime: Runtime) -> None:
+    """Measure hit rates against chance."""
+    runtime.accuracy_scanner.scan()
+
+
 @task("history.thresholds", exclusive=True)
 def thresholds(runtime: Runtime) -> None:
     """Learn what is a spike for each coin."""

@@ -58,6 +58,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("history.outcomes", 300),
         Entry("history.patterns", 900),
         Entry("history.thresholds", 900),
+        Entry("history.accuracy", 86_400),
         Entry("history.retention", 3600),
         Entry("history.canaries", CANARY_INTERVAL_S),
     )

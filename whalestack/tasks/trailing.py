@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from whalestack.db.live import SeenPrice
 from whalestack.runtime import Runtime
 from whalestack.tasks.base import task
 
 
 @task("trailing.check_symbol")
-def check_symbol(runtime: Runtime, symbol: str) -> None:
-    """Move the stop of one position where its profit has earned it."""
-    runtime.position_monitor.check_symbol(symbol)
+def check_symbol(
+    runtime: Runtime, symbol: str, price_seen: float | None = None, seen_ms: int | None = None
+) -> None:
+    """Move the stop of one position where its profit has earned it, at the price now or at one seen."""
+    seen = SeenPrice(price_seen, seen_ms) if price_seen is not None and seen_ms is not None else None
+    runtime.position_monitor.check_symbol(symbol, seen)
 
 
 @task("trailing.sweep", exclusive=True)

@@ -9,6 +9,7 @@ from whalestack.clients.bybit.market import BybitMarket
 from whalestack.clients.bybit.rate_budget import RateBudget
 from whalestack.clients.bybit.trading import BybitTrading
 from whalestack.clients.bybit.transport import BybitTransport
+from whalestack.clients.raw_archive import RawArchive
 from whalestack.clock import Clock
 from whalestack.config import Settings
 
@@ -41,6 +42,7 @@ class BybitClient(BybitMarket, BybitTrading):
             api_secret=settings.bybit_api_secret.get_secret_value(),
             timeout_s=settings.bybit_timeout_s,
             recv_window_ms=settings.bybit_recv_window_ms,
+            archive=RawArchive.from_settings(settings, clock),
         )
         return cls(transport, clock or settings.clock())
 

@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
 import stamina
 import structlog
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 from pybit.unified_trading import HTTP
+from requests import Response
 from urllib3.exceptions import HTTPError
 
 from whalestack.clients.bybit.codes import (
@@ -30,6 +32,7 @@ from whalestack.clients.bybit.codes import (
 from whalestack.clients.bybit.errors import BybitKeyRefused, BybitRateLimited, BybitUnavailable
 from whalestack.clients.bybit.hosts import is_loopback
 from whalestack.clients.bybit.rate_budget import RateBudget
+from whalestack.clients.raw_archive import RawArchive
 
 log = structlog.get_logger()
 
@@ -37,6 +40,9 @@ PybitMethod = Callable[..., Any]
 READ_ATTEMPTS = 3
 READ_TIMEOUT_S = 8.0
 LONGEST_READ_PAUSE_S = 2.0
+# The clock is asked for all day and says nothing of the market.
+MARKET_DATA = ("/v5/market/instruments", "/v5/market/tickers", "/v5/market/kline", "/v5/market/open-interest")
+SIGNATURE = "X-BAPI-SIGN"
 # What comes of a broken connection; requests wraps most of it, but not all.
 NETWORK = (OSError, HTTPError, HTTPException)
 # What pybit raises when the answer is JSON, but not of Bybit's shape.
@@ -68,6 +74,7 @@ class BybitTransport:
         timeout_s: real seconds to connect, and again between two parts of an answer.
         recv_window_ms: how old a signed request may be when Bybit gets it.
         budget: rate limits as the headers tell them.
+        archive: where replies of public market data are kept; None to keep none.
         sleep: waits real seconds; tests pass their own.
     """
 
@@ -80,6 +87,7 @@ class BybitTransport:
         timeout_s: float = 5.0,
         recv_window_ms: int = 5000,
         budget: RateBudget | None = None,
+        archive: RawArchive | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._rest_url = rest_url
@@ -88,6 +96,7 @@ class BybitTransport:
         self._timeout_s = timeout_s
         self._recv_window_ms = recv_window_ms
         self._sleep = sleep
+        self._archive = archive
         self._local = threading.local()
         self.budget = budget or RateBudget()
 
@@ -184,7 +193,17 @@ class BybitTransport:
         # A redirected POST would be repeated as a GET, and its answer taken for ours.
         http.client.max_redirects = 0
         http.client.trust_env = not is_loopback(self._rest_url)
+        if self._archive is not None:
+            http.client.hooks["response"].append(self._keep)
         return http
+
+    def _keep(self, response: Response, *_: Any, **__: Any) -> None:
+        """Archive public market data; what is signed speaks of an account and is nobody's to keep."""
+        asked = urlsplit(response.url)
+        is_public = asked.path.startswith(MARKET_DATA) and SIGNATURE not in response.request.headers
+        if self._archive is not None and is_public:
+            params = dict(parse_qsl(asked.query))
+            self._archive.keep("bybit", asked.path, params, response.status_code, response.content)
 
 
 def _pause_before_repeat(error: Exception) -> bool | float:

@@ -5,7 +5,9 @@ This is the one layer that retries CoinGlass; each attempt takes its own call fr
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,6 +23,7 @@ from whalestack.clients.coinglass.errors import (
     CoinglassNotAllowed,
     backoff,
     error_of,
+    means_rate_limit,
 )
 from whalestack.clients.coinglass.heatmap_reply import decode_heatmap
 from whalestack.clients.coinglass.rows import (
@@ -36,6 +39,8 @@ from whalestack.config import Settings
 ATTEMPTS = 3
 COINS_MARKETS_PAGE = 100
 COINS_MARKETS_PAGES = 100
+# An error in a reply's body is a sentence; no reply that holds anything is as small.
+MOST_ERROR_BYTES = 1000
 
 
 @dataclass
@@ -91,7 +96,13 @@ class CoinglassClient:
         return self._budget
 
     def heatmap(
-        self, coin: str, timeframe: str, *, all_columns: bool = False, urgent: bool = False
+        self,
+        coin: str,
+        timeframe: str,
+        *,
+        all_columns: bool = False,
+        urgent: bool = False,
+        within_s: float | None = None,
     ) -> Heatmap:
         """The heat map of one coin over all exchanges.
 
@@ -100,6 +111,8 @@ class CoinglassClient:
             timeframe: a served range.
             all_columns: every cell, not the last column alone.
             urgent: may use the budget's reserve.
+            within_s: real seconds after which no further attempt begins; the last one may take
+                its time-out longer.
 
         Raises:
             CoinglassNoMap, CoinglassBadReply, CoinglassRefused: this map cannot be had.
@@ -109,9 +122,13 @@ class CoinglassClient:
         """
         what = f"heat map of {coin} {timeframe}"
         path = f"/api/futures/liquidation/aggregated-heatmap/{self._model}"
-        for attempt in _attempts():
+        last_s = math.inf if within_s is None else time.monotonic() + within_s
+        for attempt in _attempts(last_s):
             with attempt:
-                body = self._get(path, {"symbol": coin, "range": timeframe}, what, urgent)
+                wait_s = min(self._wait_s, max(last_s - time.monotonic(), 0.0))
+                body = self._get(
+                    path, {"symbol": coin, "range": timeframe}, what, urgent=urgent, wait_s=wait_s
+                )
                 return decode_heatmap(body, coin, timeframe, all_columns=all_columns)
         raise AssertionError("stamina leaves its loop by a return or a raise")
 
@@ -162,16 +179,17 @@ class CoinglassClient:
         self._transport.close()
 
     def _get_retried(self, path: str, params: Mapping[str, str], what: str) -> bytes:
-        for attempt in _attempts():
+        """The small replies: a handful of calls an hour, for which nobody should wait a minute."""
+        for attempt in _attempts(math.inf):
             with attempt:
-                return self._get(path, params, what, urgent=False)
+                return self._get(path, params, what, urgent=True, wait_s=self._wait_s)
         raise AssertionError("stamina leaves its loop by a return or a raise")
 
-    def _get(self, path: str, params: Mapping[str, str], what: str, urgent: bool) -> bytes:
+    def _get(self, path: str, params: Mapping[str, str], what: str, *, urgent: bool, wait_s: float) -> bytes:
         """One attempt: a call from the budget, the request, the body of a 200."""
         if not self._has_key:
             raise CoinglassNotAllowed(f"{what}: COINGLASS_API_KEY is not set")
-        with self._budget.call(urgent=urgent, wait_s=self._wait_s) as permit:
+        with self._budget.call(urgent=urgent, wait_s=wait_s) as permit:
             failed = True
             try:
                 reply = self._transport.get(path, params, what)
@@ -192,8 +210,13 @@ class CoinglassClient:
             self._limit_per_min = permit.limit_per_min or self._limit_per_min
 
 
-def _attempts() -> Iterable[stamina.Attempt]:
-    return stamina.retry_context(on=backoff, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=5.0)
+def _attempts(last_s: float) -> Iterable[stamina.Attempt]:
+    """Three of them, none of which begins after `last_s` (monotonic)."""
+
+    def on(error: Exception) -> bool | float:
+        return backoff(error) if time.monotonic() < last_s else False
+
+    return stamina.retry_context(on=on, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=5.0)
 
 
 def _tell(permit: Permit, reply: Reply) -> None:
@@ -201,8 +224,19 @@ def _tell(permit: Permit, reply: Reply) -> None:
     permit.answered = True
     permit.limit_per_min = reply.limit_per_min
     permit.used = reply.used
-    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS or means_rate_limit(_error_code(reply)):
         permit.pause_s = reply.retry_after_s or PAUSE_AFTER_429_S
+
+
+def _error_code(reply: Reply) -> str:
+    """The code of a body that is small enough to be an error, "" where there is none."""
+    if len(reply.body) > MOST_ERROR_BYTES:
+        return ""
+    try:
+        code = msgspec.json.decode(reply.body, type=Envelope, strict=False).code
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return "" if code is None else str(code)
 
 
 def _status_error(what: str, reply: Reply) -> Exception:
@@ -210,7 +244,7 @@ def _status_error(what: str, reply: Reply) -> Exception:
     code, message = str(reply.status), ""
     try:
         envelope = msgspec.json.decode(reply.body, type=Envelope, strict=False)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         envelope = Envelope()
     # The status of a 429 is certain, the code in its body is not known.
     if reply.status != HTTPStatus.TOO_MANY_REQUESTS and envelope.code not in (None, "0", 0):

@@ -50,7 +50,12 @@ class CoinglassNotAllowed(StopAndTell):
     """The key is missing, wrong, or its plan does not serve this endpoint."""
 
 
-_NOT_ALLOWED = frozenset({"401", "403", "40001", "40003"})
+class CoinglassNotInPlan(CoinglassNotAllowed):
+    """The key is right, but its plan does not serve this endpoint, or not this range of it."""
+
+
+_NOT_ALLOWED = frozenset({"401", "40003"})
+_NOT_IN_PLAN = frozenset({"403", "40001"})
 _TRANSIENT = frozenset({"500", "502", "503", "504", "408", "30001"})
 _RATE_LIMITED = frozenset({"429", "50001"})
 _OK = frozenset({"0"})
@@ -79,16 +84,30 @@ def error_of(what: str, code: str, message: str, *, retry_after_s: float | None 
         return CoinglassRateLimited(text, retry_after_s=retry_after_s or PAUSE_AFTER_429_S)
     if code in _TRANSIENT:
         return CoinglassUnavailable(text, retry_after_s=retry_after_s)
+    if code in _NOT_IN_PLAN or _means_plan(code, message):
+        return CoinglassNotInPlan(f"{text}: the key's plan does not serve it")
     if code in _NOT_ALLOWED or _means_key(code, message):
         return CoinglassNotAllowed(f"{text}; check COINGLASS_API_KEY and its plan")
     return CoinglassRefused(text, code=code)
 
 
+# The two places that look at words, because CoinGlass's codes do not tell these apart.
+
+
 def _means_key(code: str, message: str) -> bool:
-    # A wrong key arrives as code 400, the code of any wrong parameter: only the words
-    # tell them apart, and taking a wrong key for a wrong parameter would send the whole
-    # round to be refused call by call. This is the one place that looks at words.
+    # A wrong key arrives as code 400, the code of any wrong parameter. Taking it for a wrong
+    # parameter would send the whole round to be refused call by call.
     return code == "400" and "api key" in message.lower()
+
+
+def _means_plan(code: str, message: str) -> bool:
+    # 401 is documented as a wrong key, and sent with "Upgrade plan" for a plan that is too low.
+    return code in _NOT_ALLOWED and "plan" in message.lower()
+
+
+def means_rate_limit(code: str) -> bool:
+    """Whether a code in a reply's body says that the key has used its calls."""
+    return code in _RATE_LIMITED
 
 
 def is_retryable(error: Exception) -> bool:

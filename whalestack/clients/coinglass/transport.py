@@ -11,6 +11,7 @@ import requests
 import urllib3
 from pydantic import SecretStr
 
+from whalestack.clients.coinglass.deadline import Deadline, DeadlineAdapter
 from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassUnavailable
 
 _CHUNK = 262_144
@@ -33,7 +34,7 @@ class Transport:
     Args:
         base_url: scheme, host and port.
         api_key: sent as CG-API-KEY.
-        timeout_s: real seconds for connecting, for each wait on the socket, and for the whole reply.
+        timeout_s: real seconds for connecting, and from then on for the whole reply, however it drips.
         max_bytes: larger replies, after decompression, are refused.
     """
 
@@ -43,6 +44,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._local = threading.local()
+        self._deadline = Deadline()
         self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
 
@@ -58,13 +60,14 @@ class Transport:
             CoinglassUnavailable: no whole reply came within the time.
             CoinglassBadReply: the reply is larger than `max_bytes`.
         """
-        deadline = time.monotonic() + self._timeout_s
+        self._deadline.at_s = time.monotonic() + self._timeout_s
         try:
             with self._session().get(
                 self._base_url + path, params=params, timeout=self._timeout_s, stream=True
             ) as response:
-                body = self._read(response.raw, deadline, what)
-                return _reply(response, body)
+                return _reply(response, self._read(response.raw, what))
+        except (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+            raise CoinglassUnavailable(f"{what}: no whole reply within {self._timeout_s:g} s") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise CoinglassUnavailable(f"{what}: {type(error).__name__} on the way to CoinGlass") from error
 
@@ -76,17 +79,18 @@ class Transport:
             session.close()
         self._local = threading.local()
 
-    def _read(self, raw: urllib3.response.HTTPResponse, deadline: float, what: str) -> bytes:
-        """The body, piece by piece: a reply that drips or swells is cut off."""
+    def _read(self, raw: urllib3.response.HTTPResponse, what: str) -> bytes:
+        """The body, piece by piece: a reply that swells is cut off."""
         pieces: list[bytes] = []
-        size = 0
-        while piece := raw.read1(_CHUNK, decode_content=True):
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_bytes:
-                raise CoinglassBadReply(f"{what}: the reply is larger than {self._max_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise CoinglassUnavailable(f"{what}: no whole reply within {self._timeout_s:g} s")
+        # What it announces is its size on the way; what counts is its size when decompressed.
+        size = _whole(raw.headers.get("Content-Length")) or 0
+        if size <= self._max_bytes:
+            size = 0
+            while size <= self._max_bytes and (piece := raw.read1(_CHUNK, decode_content=True)):
+                pieces.append(piece)
+                size += len(piece)
+        if size > self._max_bytes:
+            raise CoinglassBadReply(f"{what}: the reply is larger than {self._max_bytes} bytes")
         return b"".join(pieces)
 
     def _session(self) -> requests.Session:
@@ -101,6 +105,9 @@ class Transport:
         session = requests.Session()
         # No proxies or .netrc from the environment: only config.py reads it.
         session.trust_env = False
+        adapter = DeadlineAdapter(self._deadline)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
         session.headers.update(
             {
                 "accept": "application/json",

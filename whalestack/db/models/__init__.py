@@ -1,5 +1,6 @@
 """Every table of the system. Importing this package registers all of them on `Base`."""
 
+from whalestack.db.models.accuracy import AccuracyRecord
 from whalestack.db.models.base import Base
 from whalestack.db.models.coins import Coin, CoinThreshold
 from whalestack.db.models.heatmaps import (
@@ -7,6 +8,7 @@ from whalestack.db.models.heatmaps import (
     CoinRanking,
     LiquidationCluster,
     LiquidationSnapshot,
+    MapHead,
     RefreshRound,
 )
 from whalestack.db.models.machine import AgentLog, ApiUsage, Switch, TaskRun
@@ -19,6 +21,7 @@ from whalestack.db.models.market import (
     OiVolumeSpike,
 )
 from whalestack.db.models.messages import OutboxMessage
+from whalestack.db.models.refreshing import MapFailure, RefreshBatch
 from whalestack.db.models.trading import (
     Fill,
     Order,
@@ -29,6 +32,7 @@ from whalestack.db.models.trading import (
 )
 
 __all__ = [
+    "AccuracyRecord",
     "AgentLog",
     "ApiUsage",
     "Base",
@@ -42,12 +46,15 @@ __all__ = [
     "LiquidationCluster",
     "LiquidationOrder",
     "LiquidationSnapshot",
+    "MapFailure",
+    "MapHead",
     "MarketChange",
     "MarketTick",
     "OiVolumeSpike",
     "Order",
     "OutboxMessage",
     "PositionMonitorLog",
+    "RefreshBatch",
     "RefreshRound",
     "Signal",
     "Switch",

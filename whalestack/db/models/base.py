@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import BigInteger, DateTime, Identity, Index, MetaData, Numeric, Text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 NAMING = {
@@ -21,7 +21,6 @@ NAMING = {
 BigId = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]
 Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 Money = Annotated[Decimal, mapped_column(Numeric(38, 18))]
-Reals = Annotated[list[float], mapped_column(ARRAY(REAL))]
 
 
 def block_index(table: str, column: str) -> Index:

@@ -8,14 +8,17 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from whalestack.db.models.base import Base, BigId, Reals, block_index
+from whalestack.db.models.base import Base, BigId, block_index
+from whalestack.db.packed import Packed
 
 
 class LiquidationSnapshot(Base):
-    """What stands in one coin's heat map for one range at one fetch: its last column.
+    """What stands in one coin's heat map for one range from one fetch on: its last column.
 
     `prices` and `values` are parallel: value[i] in USD waits at price[i] (Bybit price
     units), levels without value left out. 14d rows are `derived` from the 30d map.
+    A map that stands unchanged at the next fetch has no row of its own: `MapHead` tells
+    until when the newest stood, the next row's `previous_seen_at` until when an older one did.
     """
 
     __tablename__ = "liquidation_snapshots"
@@ -26,11 +29,31 @@ class LiquidationSnapshot(Base):
     fetched_at: Mapped[datetime] = mapped_column(primary_key=True)
     map_time: Mapped[datetime | None] = mapped_column(comment="when the source computed it")
     price: Mapped[float] = mapped_column(comment="the coin's price at the fetch")
-    prices: Mapped[Reals]
-    values: Mapped[Reals]
+    prices: Mapped[Packed]
+    values: Mapped[Packed]
     derived: Mapped[bool] = mapped_column(default=False, server_default="false")
     source: Mapped[str]
-    digest: Mapped[str | None] = mapped_column(comment="of prices and values; equal digests are the same map")
+    previous_seen_at: Mapped[datetime | None] = mapped_column(
+        comment="when the row before this one was last seen; nothing is known of the time between"
+    )
+
+
+class MapHead(Base):
+    """The newest map of one coin and range: where it is stored, and when it was last seen so.
+
+    The one place that knows how fresh a map is. It tells of the present only: who asks
+    about the past reads `liquidation_map_spans`.
+    """
+
+    __tablename__ = "map_heads"
+
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    fetched_at: Mapped[datetime] = mapped_column(comment="of the last fetch that showed it")
+    snapshot_at: Mapped[datetime] = mapped_column(comment="`fetched_at` of its row in liquidation_snapshots")
+    map_time: Mapped[datetime | None] = mapped_column(comment="when the source computed it last")
+    price: Mapped[float] = mapped_column(comment="the coin's price at the last fetch")
+    digest: Mapped[str] = mapped_column(comment="of levels, values and source; equal ones are the same map")
 
 
 class LiquidationCluster(Base):

@@ -1,0 +1,291 @@
+"""One coin's maps at every refresh, from the liquidation model, with their clusters followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whalestack.backtest import cluster_kernel as kernel
+from whalestack.math.directions import ClusterSide
+from whalestack.math.heatmap import Floats, Ints
+from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
+from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
+
+MINUTE_MS = 60_000
+CHUNK = 128
+"""Refreshes modelled at a time: their columns stay in the processor's cache."""
+
+
+class FollowedCluster(NamedTuple):
+    """A cluster as plans and rankings read it; the fields of a row of `liquidation_clusters`.
+
+    `leverage` and `value_usd` are both its value as last seen, USD: the table has the first name, what is
+    read out of it for rankings the second.
+    """
+
+    id: int
+    symbol: str
+    timeframe: str
+    side: ClusterSide
+    price_low: float
+    price_high: float
+    price_center: float
+    leverage: float
+    distance_pct: float
+
+    @property
+    def value_usd(self) -> float:
+        return self.leverage
+
+
+@dataclass(frozen=True)
+class MapRules:
+    """How the model's maps are made.
+
+    Args:
+        timeframes: which ranges.
+        refresh_ms: market time between two refreshes.
+        step_pct, reach_pct: of the model's levels.
+    """
+
+    timeframes: tuple[str, ...] = TIMEFRAMES
+    refresh_ms: int = 300_000
+    step_pct: float = DEFAULT_STEP_PCT
+    reach_pct: float = DEFAULT_REACH_PCT
+
+    def memory_bars(self, bar_ms: int) -> list[float | None]:
+        """A range's map forgets what is older than the range."""
+        return [GEOMETRY[each].span_s * 1000 / bar_ms for each in self.timeframes]
+
+    def horizons(self) -> Ints:
+        """(R,) refreshes in which a cluster of each range must be hit."""
+        spans = [GEOMETRY[each].horizon_s * 1000 // self.refresh_ms for each in self.timeframes]
+        return np.array(spans, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBars:
+    """What the model is fed, (N,) each, oldest first, all of one length.
+
+    Args:
+        highs, lows, closes, turnover_usd, open_interest: candles.
+        bar_ms: their length.
+        first_refresh_at: how many of them have closed at refresh 0.
+    """
+
+    highs: Floats
+    lows: Floats
+    closes: Floats
+    turnover_usd: Floats
+    open_interest: Floats
+    bar_ms: int
+    first_refresh_at: int
+
+
+class CoinMaps:
+    """Every cluster that a coin's maps ever showed.
+
+    Args:
+        symbol: of the coin.
+        rules: how maps are made.
+        bars: candles.
+        minute_highs, minute_lows: (M,) of each minute, for the outcomes.
+        first_minute: number of the minute that begins at refresh 0.
+        refreshes: how many.
+        weigh_at: (refreshes,) at which of them the imbalance will be asked for.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        rules: MapRules,
+        bars: ModelBars,
+        *,
+        minute_highs: Floats,
+        minute_lows: Floats,
+        first_minute: int,
+        refreshes: int,
+        weigh_at: NDArray[np.bool_],
+    ) -> None:
+        self.symbol, self.rules, self.refreshes = symbol, rules, refreshes
+        self._first_minute = first_minute
+        self._past = kernel.Past(minute_highs, minute_lows, first_minute, rules.refresh_ms // MINUTE_MS)
+        self._book = _empty_book(refreshes, len(rules.timeframes))
+        self._weighed = weigh_at
+        self._run(bars, weigh_at)
+
+    def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
+        rules = self.rules
+        model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
+        reach = np.full(len(rules.timeframes), rules.reach_pct)
+        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in rules.timeframes])
+        each = rules.refresh_ms // bars.bar_ms
+        taken = 0
+        for first in range(0, self.refreshes, CHUNK):
+            count = min(CHUNK, self.refreshes - first)
+            end = bars.first_refresh_at + (first + count - 1) * each
+            at = bars.first_refresh_at + (first + np.arange(count)) * each - 1 - taken
+            part = slice(taken, end)
+            columns = model.advance(
+                bars.highs[part],
+                bars.lows[part],
+                bars.closes[part],
+                bars.turnover_usd[part],
+                bars.open_interest[part],
+                column_at=at,
+                reach_pct=rules.reach_pct * 1.05,
+            )
+            taken = end
+            self._make_room(count)
+            kernel.follow(
+                kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes),
+                reach,
+                self._past,
+                first,
+                rules.horizons(),
+                tradable,
+                weigh_at[first : first + count],
+                self._book,
+            )
+
+    def _make_room(self, refreshes: int) -> None:
+        """Room for what so many refreshes may find."""
+        book = self._book
+        most = refreshes * len(self.rules.timeframes) * kernel.MOST_FOUND // 4
+        clusters, sightings = (int(book.counts[each]) + most for each in (0, 1))
+        active = int(book.active_count.max()) + refreshes * kernel.MOST_FOUND // 4
+        self._book = book._replace(
+            figures=_longer(book.figures, clusters),
+            facts=_longer(book.facts, clusters),
+            seen=_longer(book.seen, sightings),
+            seen_usd=_longer(book.seen_usd, sightings),
+            active=np.ascontiguousarray(_longer(book.active.T, active).T),
+        )
+
+    # --- what is asked ----------------------------------------------------------------------
+
+    def standing(self, refresh: int) -> list[FollowedCluster]:
+        """The undecided clusters that stand in the maps of a refresh, by their numbers."""
+        book = self._book
+        part = slice(int(book.seen_from[refresh]), int(book.seen_from[refresh + 1]))
+        numbers = book.seen[part]
+        order = np.argsort(numbers)
+        return [
+            self._cluster(number, usd)
+            for number, usd in zip(numbers[order].tolist(), book.seen_usd[part][order].tolist(), strict=True)
+        ]
+
+    def _cluster(self, number: int, usd: float) -> FollowedCluster:
+        facts, figures = self._book.facts[number].tolist(), self._book.figures[number].tolist()
+        return FollowedCluster(
+            id=number + 1,
+            symbol=self.symbol,
+            timeframe=self.rules.timeframes[facts[kernel.RANGE]],
+            side="short" if facts[kernel.SIDE] > 0 else "long",
+            price_low=figures[kernel.LOW],
+            price_high=figures[kernel.HIGH],
+            price_center=figures[kernel.CENTER],
+            leverage=usd,
+            distance_pct=figures[kernel.DISTANCE],
+        )
+
+    def sides_usd(self, refresh: int) -> tuple[float, float]:
+        """Longs below and shorts above the price over all ranges, USD.
+
+        Raises:
+            ValueError: it was not asked for at this refresh.
+        """
+        if not self._weighed[refresh]:
+            raise ValueError(f"the imbalance of refresh {refresh} was not asked for")
+        long_usd, short_usd = self._book.sides[refresh].tolist()
+        return long_usd, short_usd
+
+    def size_usd(self, refresh: int, side: ClusterSide) -> float:
+        """The size of a side at a refresh."""
+        return float(self._book.sizes[refresh, 0 if side == "short" else 1])
+
+    def typical_usd(self, refresh: int) -> float:
+        """The typical size that was known before a refresh; 0 where there was none."""
+        return float(self._book.typical[refresh])
+
+    def just_hit(self, refresh: int, side: ClusterSide, since_minute: int) -> FollowedCluster | None:
+        """The cluster of a side whose hit was known at a refresh and came last, not before a minute's end.
+
+        Args:
+            refresh: number.
+            side: whose.
+            since_minute: minutes from refresh 0.
+        """
+        facts = self._clusters_facts()
+        ends = facts[:, kernel.HIT_MINUTE] + 1 - self._first_minute
+        wanted = (
+            (facts[:, kernel.HIT_MINUTE] >= 0)
+            & (facts[:, kernel.DECIDED] <= refresh)
+            & (facts[:, kernel.SIDE] == (1 if side == "short" else -1))
+            & (ends >= since_minute)
+        )
+        numbers = np.flatnonzero(wanted)
+        if numbers.size == 0:
+            return None
+        number = int(numbers[np.lexsort((numbers, -ends[numbers]))[0]])
+        return self._cluster(number, float(self._book.figures[number, kernel.VALUE]))
+
+    def judged(self, refresh: int) -> Judged:
+        """The clusters whose whole horizon has passed by a refresh."""
+        facts = self._clusters_facts()
+        horizons = self.rules.horizons()[facts[:, kernel.RANGE]]
+        known = (facts[:, kernel.DETECTED] + horizons <= refresh) & (facts[:, kernel.DECIDED] >= 0)
+        figures = self._book.figures[: facts.shape[0]][known]
+        facts = facts[known]
+        return Judged(
+            ranges=facts[:, kernel.RANGE],
+            is_short=facts[:, kernel.SIDE] > 0,
+            is_hit=facts[:, kernel.HIT_MINUTE] >= 0,
+            adverse_pct=figures[:, kernel.ADVERSE],
+        )
+
+    @property
+    def clusters(self) -> int:
+        """How many were ever found."""
+        return int(self._book.counts[kernel.CLUSTERS])
+
+    def _clusters_facts(self) -> Ints:
+        return self._book.facts[: self.clusters]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Clusters with a verdict: (K,) number of the range, side, verdict, adverse run in per cent."""
+
+    ranges: Ints
+    is_short: NDArray[np.bool_]
+    is_hit: NDArray[np.bool_]
+    adverse_pct: Floats
+
+
+def _empty_book(refreshes: int, ranges: int) -> kernel.Book:
+    return kernel.Book(
+        figures=np.zeros((0, 8)),
+        facts=np.zeros((0, 6), dtype=np.int64),
+        active=np.zeros((ranges, 0), dtype=np.int64),
+        active_count=np.zeros(ranges, dtype=np.int64),
+        seen=np.zeros(0, dtype=np.int64),
+        seen_usd=np.zeros(0),
+        seen_from=np.zeros(refreshes + 1, dtype=np.int64),
+        sizes=np.zeros((refreshes, 2)),
+        typical=np.zeros(refreshes + 1),
+        sides=np.zeros((refreshes, 2)),
+        counts=np.zeros(3, dtype=np.int64),
+    )
+
+
+def _longer(values: NDArray[np.generic], least: int) -> NDArray:  # type: ignore[type-arg]
+    """The same rows with room for at least so many."""
+    if values.shape[0] >= least:
+        return np.ascontiguousarray(values)
+    room = np.zeros((max(least, 2 * values.shape[0]), *values.shape[1:]), dtype=values.dtype)
+    room[: values.shape[0]] = values
+    return room
