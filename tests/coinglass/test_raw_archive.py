@@ -254,4 +254,15 @@ def test_a_new_file_prunes(tmp_path: Path, clock: ManualClock) -> None:
 
 def test_without_the_setting_nothing_is_kept(settings: Settings) -> None:
     assert RawArchive.from_settings(settings) is None
-    assert RawArchive.from_settings(settings.model_copy(update={"archive_raw": True})) is not None
+
+
+def test_with_the_setting_the_systems_own_client_keeps_what_comes(
+    settings: Settings, tmp_path: Path, coinglass: Loopback
+) -> None:
+    """As it is put together for the workers."""
+    wanted = {"archive_raw": True, "archive_dir": tmp_path, "archive_min_free_gb": 0.0}
+    told = {"coinglass_url": coinglass.url, "coinglass_api_key": SecretStr(SECRET)}
+    client = CoinglassClient.from_settings(settings.model_copy(update=wanted | told), OpenBudget())
+    client.heatmap("BTC", "24h")
+    client.close()
+    assert [(label.service, label.endpoint) for label, _ in replies(tmp_path)] == [("coinglass", MAP)]

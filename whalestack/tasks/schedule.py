@@ -38,7 +38,10 @@ class Entry:
 
 def entries(settings: Settings) -> tuple[Entry, ...]:
     """The schedule of the system."""
+    # One call a minute for the prices and open interest of all coins between the rounds of maps.
+    archive = (Entry("scan.tickers", 60, 55),) if settings.archive_raw else ()
     return (
+        *archive,
         Entry("heatmap.refresh", settings.refresh_interval_s, settings.refresh_interval_s * 4 // 5),
         Entry("scan.moves", 60, 55),
         Entry("scan.board", 60, 55),
