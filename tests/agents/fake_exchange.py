@@ -26,6 +26,7 @@ from whalestack.clients.bybit.types import (
     Instrument,
     KeyInfo,
     Kline,
+    NamedOrder,
     OpenInterestPoint,
     OrderAck,
     OrderRequest,
@@ -107,6 +108,8 @@ class FakeExchange:
     hidden: set[str] = field(default_factory=set)
     batches: list[list[str]] = field(default_factory=list)
     member_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
+    cancel_batches: list[list[str]] = field(default_factory=list)
+    cancel_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
     key: KeyInfo = SAFE_KEY
     _numbers: int = 0
 
@@ -250,6 +253,20 @@ class FakeExchange:
             order.state = replace(order.state, status="Cancelled", updated_at=self.clock.now())
 
         self._call("cancel", effect)
+
+    def cancel_batch(self, orders: Sequence[NamedOrder]) -> list[BatchResult]:
+        self.cancel_batches.append([order.order_link_id for order in orders])
+        return self._call("cancel_batch", lambda: [self._cancel_member(order) for order in orders])  # type: ignore[no-any-return]
+
+    def _cancel_member(self, named: NamedOrder) -> BatchResult:
+        fault = self.cancel_faults.get(named.order_link_id.rpartition("_")[2])
+        if fault and (result := fault.popleft()) is not None:
+            return result
+        order = self.orders.get(named.order_link_id)
+        if order is None or not order.is_open:
+            return OrderNotFound("no such open order", code=110001)
+        order.state = replace(order.state, status="Cancelled", updated_at=self.clock.now())
+        return OrderAck(named.order_link_id, order.state.exchange_order_id)
 
     def cancel_all(self, symbol: str | None = None) -> int:
         open_ones = [each for each in self.orders.values() if each.is_open]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
 
 
 class Side(StrEnum):
@@ -103,6 +104,24 @@ class OrderRequest:
     reduce_only: bool = False
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
+
+
+class NamedOrder(Protocol):
+    """What names an order of ours: a request to place it, or an `OrderName`."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def order_link_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class OrderName:
+    """An order by its coin and our id of it."""
+
+    symbol: str
+    order_link_id: str
 
 
 @dataclass(frozen=True)
