@@ -1,4 +1,4 @@
-"""One coin's candles made ready: on whole ticks, walked into minutes, with everything that is asked of a moment.
+"""One coin's candles made ready: on whole ticks, walked into minutes, and asked for single moments.
 
 All figures of a moment are functions of that moment alone: the last price, the mark price, turnover and
 funding are read out of the candles when they are asked for, so skipping what lies between two moments
@@ -87,6 +87,10 @@ class CoinSeries:
     def total_points(self) -> int:
         """How many price points there are."""
         return self.bars.shape[1] * self.points
+
+    def closed_by(self, at_ms: int) -> int:
+        """How many candles have closed by a moment."""
+        return int(min(max((at_ms - self.start_ms) // self.bar_ms, 0), self.bars.shape[1]))
 
     def moment(self, number: int) -> int:
         """Market ms of a point."""
