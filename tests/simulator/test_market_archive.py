@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.coinglass.conftest import OpenBudget
 from tests.simulator.served_world import KEY, Served, served, small_world
+from whalestack.clients.bybit.client import BybitClient
 from whalestack.clients.bybit.market import BybitMarket
 from whalestack.clients.bybit.transport import BybitTransport
 from whalestack.clients.coinglass.archiving import ArchivingTransport
@@ -26,7 +27,7 @@ from whalestack.clients.raw_archive import ArchiveBounds, RawArchive
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
-from whalestack.raw_replies import SUFFIX
+from whalestack.raw_replies import SUFFIX, labels_of
 from whalestack.simulator.market.archive import archive_span, open_archive
 from whalestack.simulator.market.archive_index import ReplyIndex, read_index
 from whalestack.simulator.market.archived_candles import interest_over
@@ -176,6 +177,24 @@ def test_contracts_are_the_archived_ones(recording: Recording) -> None:
     with served(world) as server:
         found = Outside.of(server).bybit.instruments()
     assert {each.symbol: each.tick_size for each in found} == recording.tick_sizes
+
+
+def test_what_is_signed_is_not_archived(tmp_path: Path, clock: ManualClock) -> None:
+    """Balances and orders are nobody's to keep: public market data alone, without key or signature."""
+    archive = RawArchive(tmp_path, clock, ArchiveBounds(min_free_bytes=0))
+    world = small_world(Settings(_env_file=None), coins=2, clock=clock)
+    key, secret = (
+        getattr(world.settings, f"bybit_api_{each}").get_secret_value() for each in ("key", "secret")
+    )
+    with served(world) as server:
+        transport = BybitTransport(rest_url=server.url, api_key=key, api_secret=secret, archive=archive)
+        client = BybitClient(transport, clock)
+        assert client.wallet().equity_usd > 0
+        client.server_time_ms()
+        client.tickers()
+    [path] = tmp_path.rglob(f"*{SUFFIX}")
+    assert [label.endpoint for label, _ in labels_of(path)[0]] == ["/v5/market/tickers"]
+    assert key.encode() not in path.read_bytes()
 
 
 def test_a_clock_that_nobody_has_set_stands_at_the_first_map(recording: Recording) -> None:
