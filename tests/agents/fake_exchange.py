@@ -171,10 +171,12 @@ class FakeExchange:
         self.held[symbol] = _Held(side, size, price, stop_loss, None, created_at=self.clock.now())
         self._watch(symbol)
 
-    def close_by_hand(self, symbol: str, price: Decimal, *, leave_trace: bool = True) -> None:
-        """A person closes a position; without a trace no fill and no profit is told of it later."""
+    def close_by_hand(
+        self, symbol: str, price: Decimal, *, qty: Decimal | None = None, leave_trace: bool = True
+    ) -> None:
+        """A person closes a position or a part; without a trace no fill and no profit is told of it later."""
         held = self.held[symbol]
-        self._close(symbol, held.size, price, "", "Trade", leave_trace=leave_trace)
+        self._close(symbol, qty or held.size, price, "", "Trade", leave_trace=leave_trace)
 
     def liquidate(self, symbol: str, price: Decimal) -> None:
         """The exchange closes the position by force."""
@@ -454,19 +456,22 @@ class FakeExchange:
         self._reduce(symbol, qty, price)
         if not leave_trace:
             return
-        self._record(
+        fee = qty * price * TAKER
+        fill = self._record(
             symbol,
             side,
             price,
             qty,
-            qty * price * TAKER,
+            fee,
             stop_order_type=stop_type,
             closed=qty,
             exec_type=exec_type,
         )
         gain = (price - entry) * qty * (1 if side is Side.SELL else -1)
         self.closed.append(
-            ClosedPnl(symbol, f"c-{len(self.closed)}", side, qty, entry, price, gain, self.clock.now())
+            ClosedPnl(
+                symbol, fill.exchange_order_id, side, qty, entry, price, gain - fee, self.clock.now(), fee
+            )
         )
 
     def _reduce(self, symbol: str, qty: Decimal, price: Decimal) -> None:

@@ -195,7 +195,7 @@ class Position:
 
 @dataclass(frozen=True)
 class ClosedPnl:
-    """What one closing order made, fees included, as Bybit counts it."""
+    """What one closing order made, fees included, as Bybit counts it; its own fee where that is told."""
 
     symbol: str
     exchange_order_id: str
@@ -205,6 +205,7 @@ class ClosedPnl:
     avg_exit_price: Decimal
     pnl_usd: Decimal
     created_at: datetime
+    close_fee_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
