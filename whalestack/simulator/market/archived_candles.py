@@ -39,7 +39,7 @@ Rows = dict[int, Row]
 """By the moment at which a candle opens, ms."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TickerPoint:
     """What a ticker said of a coin."""
 
