@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from whalestack.clients.coinglass.plans import PLANS
+from whalestack.clients.coinglass.plans import plan_obstacle
 from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.coin_store import FollowedCoin
@@ -63,12 +63,9 @@ def check_plan(settings: Settings) -> None:
     Raises:
         StopAndTell: the plan serves no heat maps.
     """
-    if not PLANS[settings.coinglass_plan].heat_maps:
-        able = ", ".join(plan.name for plan in PLANS.values() if plan.heat_maps and plan.name)
-        raise StopAndTell(
-            f"COINGLASS_PLAN={settings.coinglass_plan} serves no heat maps; these plans do: {able}."
-            " No call is made"
-        )
+    obstacle = plan_obstacle(settings.coinglass_plan, told=None)
+    if obstacle is not None:
+        raise StopAndTell(f"{obstacle}; no call is made")
 
 
 def capacity_of_round(settings: Settings, clock: Clock, calls_per_min: int) -> int:
