@@ -2,12 +2,13 @@
 
 | file | what |
 |---|---|
-| `SYMBOL_1m.csv`, `_5m`, `_30m`, `_1h`, `_1d` | `timestamp,open,high,low,close,volume(base),turnover(USD)`, UTC |
+| `SYMBOL_5m.csv`, `_1m`, `_30m`, `_1h`, `_1d` | `timestamp,open,high,low,close,volume,turnover`, UTC |
 | `BASE_USDT_USDT-1m-futures.feather`, `-5m-` | `date,open,high,low,close,volume(base)` |
 | `BASE_USDT_USDT-8h-funding_rate.feather` | `date,open`: the rate that fell due, a fraction |
 | `SYMBOL_oi.parquet` | indexed by moment, `open_interest` in base coins, both sides |
 
-Where no turnover is written it is volume times (high + low + close) / 3. The finest interval of 1m and 5m is played; the others are only the past before it.
+Where no turnover is written it is volume times (high + low + close) / 3. The finest interval of 1m and
+5m is played; the others are only the past before it.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Candles:
 
     @property
     def played_s(self) -> int:
-        """Where no turnover is written it is volume times (high + low + close) / 3. The finest interval that every coin has, seconds."""
+        """The finest interval that every coin has, seconds."""
         return max(min(coin.rows) for coin in self.coins)
 
 

@@ -1,9 +1,8 @@
-"""What a decision is made from, at a moment of the past: rankings, guards' state, a plan's inputs."""
+"""What one trader's decision is made from, at a moment of the past: the guards' state, a plan's inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -16,109 +15,39 @@ from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.agents.plans import trade_direction
 from whalestack.agents.trading_gate import GateState
 from whalestack.backtest.clocked_market import ClockedMarket
-from whalestack.backtest.coin_maps import CoinMaps, FollowedCluster
-from whalestack.backtest.records import Learned, hourly_wicks
+from whalestack.backtest.coin_maps import FollowedCluster
+from whalestack.backtest.rankings import MappedCoin, Rankings
+from whalestack.backtest.records import hourly_wicks
 from whalestack.clients.bybit.types import FeeRates
 from whalestack.clock import from_ms
 from whalestack.config import Settings
-from whalestack.db.cluster_store import NOISE_SHARE, StandingCluster
+from whalestack.db.cluster_store import NOISE_SHARE
 from whalestack.db.live import LiveTick
 from whalestack.db.models import Coin, CoinThreshold, LiquidationCluster
-from whalestack.db.ranking_store import RankableCoin
 from whalestack.math.directions import Direction, target_side
-from whalestack.math.imbalance import imbalance_of
-from whalestack.math.ranking import Candidate, rank
-from whalestack.scanners.ranking import History, candidate_of
 from whalestack.simulator.exchange.instrument import InstrumentRules
 from whalestack.simulator.exchange.state import Fees
 
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True, eq=False)
-class MappedCoin:
-    """A coin with its maps; `first_refresh_ms` is the moment of its refresh 0."""
-
-    coin: Coin
-    maps: CoinMaps
-    first_refresh_ms: int
-
-    def refresh(self, at_ms: int) -> int:
-        """Number of the latest refresh at a moment, below 0 before the first."""
-        number = (at_ms - self.first_refresh_ms) // self.maps.rules.refresh_ms
-        return int(min(number, self.maps.refreshes - 1))
-
-
 class BacktestDesk:
     """Reads for the decisions of one run.
 
     Args:
-        coins: by symbol, in the market's order.
+        coins: by symbol.
+        rankings: the scanners' word.
         market: tickers at the clock's moment.
-        settings: of the scanners.
         fees: of the account.
     """
 
     def __init__(
-        self, coins: Mapping[str, MappedCoin], market: ClockedMarket, settings: Settings, fees: Fees
+        self, coins: Mapping[str, MappedCoin], rankings: Rankings, market: ClockedMarket, fees: Fees
     ) -> None:
         self._coins = coins
+        self._rankings = rankings
         self._market = market
-        self._settings = settings
         self._fees = FeeRates(fees.taker, fees.maker)
-        self._ranked: tuple[int, Mapping[str, int]] = (-1, {})
-        self.learned = Learned()
-
-    # --- rankings ----------------------------------------------------------------------------
-
-    def watched_rank(self, symbol: str, direction: Direction, now_ms: int) -> int | None:
-        """The coin's rank in the latest ranking, None where it is not watched in this direction."""
-        refresh_ms = now_ms // self._refresh_ms * self._refresh_ms
-        own = self._candidate(symbol, refresh_ms)
-        if own is None or own.direction != direction or own.blocked_reason is not None:
-            return None
-        if self._ranked[0] != refresh_ms:
-            self._ranked = (refresh_ms, self._rank(refresh_ms))
-        place = self._ranked[1].get(symbol)
-        return place if place is not None and place <= self._settings.ranking_watch else None
-
-    def _rank(self, refresh_ms: int) -> Mapping[str, int]:
-        candidates = [self._candidate(symbol, refresh_ms) for symbol in self._coins]
-        places = rank([each for each in candidates if each is not None], top=self._settings.ranking_top)
-        return {place.symbol: place.rank for place in places if place.rank is not None}
-
-    def _candidate(self, symbol: str, refresh_ms: int) -> Candidate | None:
-        """What a coin brings to the ranking of a refresh, None for one without maps yet."""
-        mapped = self._coins[symbol]
-        refresh = mapped.refresh(refresh_ms)
-        if refresh < 0:
-            return None
-        maps = mapped.maps
-        imbalance = imbalance_of(*maps.sides_usd(refresh), neutral_band_pct=self._settings.neutral_band_pct)
-        typical = maps.typical_usd(refresh)
-        history = History(self.learned.records(), {symbol: typical} if typical > 0 else {}, self._settings)
-        tradable = history.tradable(symbol)
-        clusters = [each for each in maps.standing(refresh) if each.timeframe in tradable]
-        candidate, _ = candidate_of(
-            RankableCoin(symbol, mapped.coin.is_major),
-            imbalance,
-            cast("Sequence[StandingCluster]", clusters),
-            self._price_at(symbol, refresh_ms),
-            {"short": maps.size_usd(refresh, "short"), "long": maps.size_usd(refresh, "long")},
-            history,
-        )
-        return candidate
-
-    def _price_at(self, symbol: str, refresh_ms: int) -> float:
-        """The price of the maps: the close of the last candle before the refresh."""
-        series = self._market.series(symbol)
-        return float(series.walk.closes[max((refresh_ms - series.start_ms) // series.bar_ms - 1, 0)])
-
-    @property
-    def _refresh_ms(self) -> int:
-        return self._settings.refresh_interval_s * 1000
-
-    # --- one coin ----------------------------------------------------------------------------
 
     def tick(self, symbol: str) -> LiveTick:
         """The coin's live state at the clock's moment."""
@@ -169,7 +98,7 @@ class BacktestDesk:
             tick=tick,
             clusters=cast("Sequence[LiquidationCluster]", mapped.maps.standing(refresh)),
             hit=cast("LiquidationCluster | None", hit),
-            patterns=self.learned.patterns.get(symbol, {}),
+            patterns=self._rankings.learned(tick.ts_ms).patterns.get(symbol, {}),
             threshold=_threshold(symbol, mapped.maps.typical_usd(refresh + 1), tick.ts_ms),
             wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
             wick_down_pct=wicks.wick_down_pct if wicks is not None else None,

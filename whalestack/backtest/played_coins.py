@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalestack.backtest.coin_maps import CoinMaps, MapRules
-from whalestack.backtest.desk import MappedCoin, coin_of
+from whalestack.backtest.desk import coin_of
 from whalestack.backtest.prepared import PreparedCoin, PreparedMarket
+from whalestack.backtest.rankings import MappedCoin, Rankings
 from whalestack.backtest.series import MINUTE_MS, CoinSeries
 from whalestack.backtest.sightings import Lesson, Sightings, find_sightings, lessons
 from whalestack.config import Settings
@@ -26,6 +27,7 @@ class Played:
     Args:
         market: prepared.
         coins: with maps at every refresh.
+        rankings: of these coins.
         triggers: (market ms, symbol, +1 or -1), by time and then in the coins' order.
         begin_ms, end_ms: the stretch; a whole number of refreshes from one another.
         candles: how many candles of all coins lie in it.
@@ -33,6 +35,7 @@ class Played:
 
     market: PreparedMarket
     coins: Mapping[str, MappedCoin]
+    rankings: Rankings
     triggers: tuple[tuple[int, str, int], ...]
     begin_ms: int
     end_ms: int
@@ -81,7 +84,13 @@ def play(
         for symbol, coin in playable.items()
     }
     return Played(
-        market, coins, _in_time_order(sightings), begin_ms, end_ms, _candles(playable, begin_ms, end_ms)
+        market=market,
+        coins=coins,
+        rankings=Rankings(coins, settings, begin_ms),
+        triggers=_in_time_order(sightings),
+        begin_ms=begin_ms,
+        end_ms=end_ms,
+        candles=_candles(playable, begin_ms, end_ms),
     )
 
 
@@ -119,7 +128,7 @@ def _mapped(
         refreshes=refreshes,
         weigh_at=asked[late : late + refreshes],
     )
-    return MappedCoin(coin_of(market.instruments[symbol], settings, begin_ms), maps, first_ms)
+    return MappedCoin(coin_of(market.instruments[symbol], settings, begin_ms), series, maps, first_ms)
 
 
 def _in_time_order(found: Mapping[str, Sightings]) -> tuple[tuple[int, str, int], ...]:

@@ -32,7 +32,6 @@ from whalestack.backtest.decisions import Decisions
 from whalestack.backtest.desk import BacktestDesk
 from whalestack.backtest.ledger import ClosedTrade, Ledger, OpenPlan
 from whalestack.backtest.played_coins import Played
-from whalestack.backtest.records import learn
 from whalestack.clock import from_ms
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
@@ -123,7 +122,7 @@ class AccountRun:
         rng = random.Random(seed)  # noqa: S311 - repeatable, no secrets
         self._exchange = Exchange(self._market, self._clock, equity_usd=equity_usd, rng=rng, fees=fees)
         self._start_usd = float(equity_usd)
-        self._desk = BacktestDesk(played.coins, self._market, self._settings, fees)
+        self._desk = BacktestDesk(played.coins, played.rankings, self._market, fees)
         self._ledger = Ledger(self._exchange)
         self._decisions = Decisions()
         self._cursors: dict[str, _Cursor] = {}
@@ -131,7 +130,6 @@ class AccountRun:
         self._occasions: set[str] = set()
         self._counts = _Counts()
         self._booked = 0
-        self._lesson_ms = played.begin_ms
 
     def run(self) -> Outcome:
         """From the beginning to the end."""
@@ -334,8 +332,7 @@ class AccountRun:
 
     def _consider(self, symbol: str, direction: Direction, at_ms: int) -> None:
         """As `SignalScanner.consider`: one occasion makes one signal."""
-        self._learn_if_due(at_ms)
-        place = self._desk.watched_rank(symbol, direction, at_ms)
+        place = self._played.rankings.watched_rank(symbol, direction, at_ms)
         if place is None or not self._is_new_occasion(symbol, direction, at_ms):
             return
         self._counts.signals += 1
@@ -345,19 +342,6 @@ class AccountRun:
         first = signal_id % len(self._traders)
         for settings in self._traders[first:] + self._traders[:first]:
             self._act(settings, symbol, direction, signal_id, at_ms)
-
-    def _learn_if_due(self, at_ms: int) -> None:
-        """Records are renewed at their moments; only the latest one matters to a decision."""
-        if at_ms < self._lesson_ms:
-            return
-        every_ms = self._settings.pattern_max_age_s * 1000
-        at = self._played.begin_ms + (at_ms - self._played.begin_ms) // every_ms * every_ms
-        self._lesson_ms = at + every_ms
-        coins = {
-            symbol: (self._market.series(symbol), mapped.maps, mapped.refresh(at))
-            for symbol, mapped in self._played.coins.items()
-        }
-        self._desk.learned = learn(coins, self._settings, at)
 
     def _is_new_occasion(self, symbol: str, direction: Direction, at_ms: int) -> bool:
         cooldown_s = self._settings.signal_cooldown_s
