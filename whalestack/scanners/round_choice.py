@@ -1,4 +1,4 @@
-"""What the next round fetches, in what batches, and the age that no map should exceed."""
+"""What the next round fetches, and in what batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from whalestack.scanners.planner import (
     batch_size,
     batches,
     calls_for_round,
-    max_age_s,
     plan_round,
 )
 
@@ -42,14 +41,12 @@ class RoundChoice:
         maps: in all of them.
         left_out: maps for which there are no calls this time.
         not_served: ranges that the plan does not serve; one coin of each is tried, to see when that changes.
-        max_age_s: market seconds that no map should grow older.
     """
 
     batches: Sequence[Sequence[MapTarget]]
     maps: int
     left_out: int
     not_served: frozenset[str]
-    max_age_s: float
 
 
 def fetch_within_s(settings: Settings) -> float:
@@ -100,7 +97,6 @@ def choose_round(
         maps=len(chosen),
         left_out=len(targets) - len(chosen),
         not_served=not_served,
-        max_age_s=max_age_s(len(targets), capacity, settings.refresh_interval_s),
     )
 
 
