@@ -285,7 +285,8 @@ class AccountRun:
             if not what:
                 continue
             self._decisions.fill(each.executed_ms, each.symbol, each.side.value, what, each.qty, each.price)
-            if not self._exchange.state.position(each.symbol).is_open:
+            # One price point may fill several rungs and the stop: the fills so far tell, not the position.
+            if self._ledger.plans[each.symbol].totals().is_over:
                 self._close(self._ledger.plans[each.symbol], each.executed_ms)
 
     def _close(self, plan: OpenPlan, at_ms: int) -> None:
