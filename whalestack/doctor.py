@@ -14,6 +14,7 @@ from whalestack.agents.clock_skew import measure_skew
 from whalestack.agents.key_safety import key_obstacle
 from whalestack.agents.outbox import has_telegram, has_x_keys
 from whalestack.clients.coinglass.plans import plan_obstacle
+from whalestack.clients.raw_archive import archive_state
 from whalestack.clients.telegram.client import TelegramClient
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.migrations import head_revision, schema_obstacle
@@ -49,6 +50,8 @@ def examine(runtime: Runtime) -> list[Finding]:
         ("telegram", lambda: _telegram(runtime.settings)),
         ("x", lambda: _x(runtime.settings)),
     ]
+    if runtime.settings.archive_raw:
+        checks.append(("archive", lambda: archive_state(runtime.settings)))
     return [_run(name, check) for name, check in checks]
 
 
