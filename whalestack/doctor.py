@@ -13,10 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from whalestack.agents.clock_skew import measure_skew
 from whalestack.agents.key_safety import key_obstacle
 from whalestack.agents.outbox import has_telegram, has_x_keys
+from whalestack.clients.coinglass.plans import plan_obstacle
+from whalestack.clients.raw_archive import archive_state
 from whalestack.clients.telegram.client import TelegramClient
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.migrations import head_revision, schema_obstacle
-from whalestack.errors import WhalestackError
+from whalestack.errors import GiveUp, WhalestackError
 from whalestack.runtime import Runtime, wall_ms
 
 
@@ -48,6 +50,8 @@ def examine(runtime: Runtime) -> list[Finding]:
         ("telegram", lambda: _telegram(runtime.settings)),
         ("x", lambda: _x(runtime.settings)),
     ]
+    if runtime.settings.archive_raw:
+        checks.append(("archive", lambda: archive_state(runtime.settings)))
     return [_run(name, check) for name, check in checks]
 
 
@@ -107,7 +111,20 @@ def _skew(runtime: Runtime) -> str:
 def _coinglass(runtime: Runtime) -> str:
     if runtime.settings.heatmap_source is HeatmapSource.MODEL:
         return "not used: HEATMAP_SOURCE=model"
-    return f"{len(runtime.coinglass.supported_coins())} coins"
+    coins, told = len(runtime.coinglass.supported_coins()), _coinglass_plan(runtime)
+    obstacle = plan_obstacle(runtime.settings.coinglass_plan, told)
+    if obstacle is not None:
+        raise WhalestackError(obstacle)
+    plan = told or runtime.settings.coinglass_plan or "not told"
+    return f"{coins} coins, plan {plan.lower()}, {runtime.coinglass.budget.calls_per_min} calls a minute"
+
+
+def _coinglass_plan(runtime: Runtime) -> str | None:
+    try:
+        return runtime.coinglass.subscription().level
+    except GiveUp:
+        # Some plans are answered 404 here.
+        return None
 
 
 def _telegram(settings: Settings) -> str:

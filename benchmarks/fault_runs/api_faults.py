@@ -17,7 +17,9 @@ from fault_runs.recovery import RecoveryWatch
 from fault_runs.system import System
 
 CREATE = "POST /v5/order/create"
+CREATE_BATCH = "POST /v5/order/create-batch"
 CANCEL = "POST /v5/order/cancel"
+CANCEL_BATCH = "POST /v5/order/cancel-batch"
 STOPS = "POST /v5/position/trading-stop"
 LEVERAGE = "POST /v5/position/set-leverage"
 READS = (
@@ -73,8 +75,10 @@ AFTER = ("http_500_after", "timeout_after", "garbled")
 
 API_FAULTS: tuple[ApiFault, ...] = (
     *_each("order", CREATE, (*BEFORE, *AFTER, "duplicate_refusal", "latency"), 3.0),
+    *_each("ladder", CREATE_BATCH, (*BEFORE, *AFTER, "latency"), 2.0),
     *_each("stop", STOPS, (*BEFORE, *AFTER, "latency"), 1.5),
     *_each("cancel", CANCEL, ("http_500", "http_500_after", "timeout_after", "http_429"), 0.7),
+    *_each("ladder_cancel", CANCEL_BATCH, ("http_500", "http_500_after", "timeout_after", "http_429"), 0.7),
     *_each("leverage", LEVERAGE, ("http_500", "timeout_after", "http_429"), 1.0),
     *(
         fault
@@ -96,7 +100,7 @@ CORE = frozenset(
     {
         "order_http_500", "order_timeout_before", "order_timeout_after", "order_http_429", "order_garbled",
         "order_duplicate_refusal", "stop_http_500", "stop_timeout_after", "read_http_500", "read_http_429",
-        "telegram_http_429", "private_stream_duplicate", "private_stream_reorder",
+        "ladder_timeout_after", "ladder_http_500", "telegram_http_429", "private_stream_duplicate", "private_stream_reorder",
         "private_stream_lost_message", "private_stream_drop", "order_error_code",
     }
 )  # fmt: skip

@@ -47,7 +47,9 @@ def settings_values(seed: int, coins: int) -> dict[str, str]:
         "SIMULATOR_MARKET": "synthetic",
         "SIMULATOR_SEED": str(seed),
         "SIMULATOR_COINS": str(coins + MAJORS),
-        "SIMULATOR_EQUITY_USD": "100000",
+        # Enough for ladders on every coin, whatever the load loses on the way.
+        "SIMULATOR_EQUITY_USD": "300000",
+        "AUTOTRADERS": "stairs:CONSERVATIVE:open=1000:ladder=5,single:CONSERVATIVE:open=1000:ladder=off",
         "SIMULATOR_WARM_MAPS": "false",
         # Shorter waits than in production: each one is waited out hundreds of times.
         "BYBIT_TIMEOUT_S": "2",

@@ -126,6 +126,8 @@ def _journey(
     written_ms = _first_after(considered.get(spike.symbol, []), float(row.signal_ms))
     if accepted_ms is None or written_ms is None:
         return Journey(spike, missing="not accepted")
+    # The minute's scanner may have been quicker than the streams' message.
+    told_ms = min(told_ms, float(row.signal_ms))
     times = (row.signal_ms, written_ms, row.plan_ms, row.intent_ms, row.sent_ms)
     signal_ms, written_ms, plan_ms, intent_ms, sent_ms = map(float, times)
     ends = (told_ms, signal_ms, written_ms, plan_ms, intent_ms, sent_ms, accepted_ms)

@@ -79,15 +79,10 @@ class RefreshSystem:
         return found
 
     def ask_for_every_range(self) -> None:
-        """Have the simulator make its pool of maps now and not in the first round."""
+        """Have the simulator make its pool of maps now and not in the first round. These calls come out
+        of the system's budget, as every call must."""
         for timeframe in SERVED_TIMEFRAMES:
-            requests.get(
-                f"{self.settings.coinglass_url}/api/futures/liquidation/aggregated-heatmap"
-                f"/{self.settings.coinglass_model}",
-                params={"symbol": "ETH", "range": timeframe},
-                headers={"CG-API-KEY": self.settings.coinglass_api_key.get_secret_value()},
-                timeout=60,
-            ).raise_for_status()
+            self.runtime.coinglass.heatmap("ETH", timeframe)
 
 
 def settings_values(coins: int, calls_per_min: int, run_dir: Path) -> dict[str, str]:

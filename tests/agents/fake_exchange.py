@@ -26,6 +26,7 @@ from whalestack.clients.bybit.types import (
     Instrument,
     KeyInfo,
     Kline,
+    NamedOrder,
     OpenInterestPoint,
     OrderAck,
     OrderRequest,
@@ -107,6 +108,8 @@ class FakeExchange:
     hidden: set[str] = field(default_factory=set)
     batches: list[list[str]] = field(default_factory=list)
     member_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
+    cancel_batches: list[list[str]] = field(default_factory=list)
+    cancel_faults: dict[str, deque[BatchResult]] = field(default_factory=dict)
     key: KeyInfo = SAFE_KEY
     _numbers: int = 0
 
@@ -168,10 +171,12 @@ class FakeExchange:
         self.held[symbol] = _Held(side, size, price, stop_loss, None, created_at=self.clock.now())
         self._watch(symbol)
 
-    def close_by_hand(self, symbol: str, price: Decimal, *, leave_trace: bool = True) -> None:
-        """A person closes a position; without a trace no fill and no profit is told of it later."""
+    def close_by_hand(
+        self, symbol: str, price: Decimal, *, qty: Decimal | None = None, leave_trace: bool = True
+    ) -> None:
+        """A person closes a position or a part; without a trace no fill and no profit is told of it later."""
         held = self.held[symbol]
-        self._close(symbol, held.size, price, "", "Trade", leave_trace=leave_trace)
+        self._close(symbol, qty or held.size, price, "", "Trade", leave_trace=leave_trace)
 
     def liquidate(self, symbol: str, price: Decimal) -> None:
         """The exchange closes the position by force."""
@@ -250,6 +255,20 @@ class FakeExchange:
             order.state = replace(order.state, status="Cancelled", updated_at=self.clock.now())
 
         self._call("cancel", effect)
+
+    def cancel_batch(self, orders: Sequence[NamedOrder]) -> list[BatchResult]:
+        self.cancel_batches.append([order.order_link_id for order in orders])
+        return self._call("cancel_batch", lambda: [self._cancel_member(order) for order in orders])  # type: ignore[no-any-return]
+
+    def _cancel_member(self, named: NamedOrder) -> BatchResult:
+        fault = self.cancel_faults.get(named.order_link_id.rpartition("_")[2])
+        if fault and (result := fault.popleft()) is not None:
+            return result
+        order = self.orders.get(named.order_link_id)
+        if order is None or not order.is_open:
+            return OrderNotFound("no such open order", code=110001)
+        order.state = replace(order.state, status="Cancelled", updated_at=self.clock.now())
+        return OrderAck(named.order_link_id, order.state.exchange_order_id)
 
     def cancel_all(self, symbol: str | None = None) -> int:
         open_ones = [each for each in self.orders.values() if each.is_open]
@@ -437,19 +456,22 @@ class FakeExchange:
         self._reduce(symbol, qty, price)
         if not leave_trace:
             return
-        self._record(
+        fee = qty * price * TAKER
+        fill = self._record(
             symbol,
             side,
             price,
             qty,
-            qty * price * TAKER,
+            fee,
             stop_order_type=stop_type,
             closed=qty,
             exec_type=exec_type,
         )
         gain = (price - entry) * qty * (1 if side is Side.SELL else -1)
         self.closed.append(
-            ClosedPnl(symbol, f"c-{len(self.closed)}", side, qty, entry, price, gain, self.clock.now())
+            ClosedPnl(
+                symbol, fill.exchange_order_id, side, qty, entry, price, gain - fee, self.clock.now(), fee
+            )
         )
 
     def _reduce(self, symbol: str, qty: Decimal, price: Decimal) -> None:

@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.agents.world import SYMBOL, World
 from whalestack.agents.kill_switch import KILL_KEY, KillSwitch
 from whalestack.clients.bybit.types import Side
+from whalestack.db.models import Order
 from whalestack.errors import TryAgain
 
 
@@ -29,10 +30,17 @@ def test_it_stops_entries_and_releases_them(world: World) -> None:
 
 
 def test_it_stops_an_order_in_the_last_moment_before_it_is_sent(world: World) -> None:
-    """Thrown after the plan was made and before the send: the intent is refused, not sent."""
+    """Thrown as the intent is written: it is refused, not sent."""
     signal_id = world.ready()
-    world.exchange.hooks["fee_rates"] = lambda: world.agents.kill_switch.engage(reason="x", set_by="o")
-    world.act(signal_id)
+
+    def throw(*_: object) -> None:
+        world.agents.kill_switch.engage(reason="x", set_by="o")
+
+    event.listen(Order, "after_insert", throw)
+    try:
+        world.act(signal_id)
+    finally:
+        event.remove(Order, "after_insert", throw)
     assert [(order.status, order.reason) for order in world.orders] == [("refused", "kill_switch")]
     assert world.exchange.accepted == {}
 

@@ -12,6 +12,7 @@ from whalestack.agents.desk import Desk
 from whalestack.agents.kill_enforcer import KillEnforcer
 from whalestack.agents.kill_switch import KillSwitch
 from whalestack.agents.order_asker import OrderAsker
+from whalestack.agents.order_canceller import OrderCanceller
 from whalestack.agents.order_keeper import OrderKeeper
 from whalestack.agents.order_reconciliation import OrderReconciliation
 from whalestack.agents.order_sender import OrderSender
@@ -80,7 +81,8 @@ def build_trading(
     keeper = OrderKeeper(
         db=db, exchange=exchange, settings=settings, clock=clock, trade_book=book, asker=asker
     )
-    reaper = PlanReaper(db=db, exchange=exchange, live=live, clock=clock, asker=asker)
+    canceller = OrderCanceller(exchange=exchange, sleep=sleep)
+    reaper = PlanReaper(db=db, live=live, clock=clock, canceller=canceller, asker=asker)
     closer = PositionCloser(db=db, exchange=exchange, clock=clock, sender=sender)
     mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock)
     desks = {
@@ -90,7 +92,14 @@ def build_trading(
         for trader in settings.of_traders()
     }
     explained = settings.trader()
-    enforcer = KillEnforcer(db=db, exchange=exchange, kill_switch=kill_switch, reaper=reaper, closer=closer)
+    enforcer = KillEnforcer(
+        db=db,
+        exchange=exchange,
+        kill_switch=kill_switch,
+        reaper=reaper,
+        canceller=canceller,
+        closer=closer,
+    )
     return TradingAgents(
         autotrader=TraderTeam(
             traders=[

@@ -19,12 +19,14 @@ from whalestack.clients.bybit.errors import (
     BybitRateLimited,
     BybitRefused,
     DuplicateOrder,
+    OrderNotFound,
 )
 from whalestack.clients.bybit.payloads import order_fields, plain
 from whalestack.clients.bybit.transport import Reply
-from whalestack.clients.bybit.types import OrderAck
+from whalestack.clients.bybit.types import OrderAck, OrderName
 
 BATCH = "/v5/order/create-batch"
+CANCEL_BATCH = "/v5/order/cancel-batch"
 STOPS = "/v5/position/trading-stop"
 LEVERAGE = "/v5/position/set-leverage"
 
@@ -170,7 +172,7 @@ verdicts = st.one_of(
 )
 def test_whatever_a_batch_answers_each_order_has_one_outcome(orders: Any, codes: Any, n: int) -> None:
     """An order counts as taken only with code 0, an order id, and no other order's link id."""
-    results = read_batch(Reply({"list": orders}, {"list": codes}, 0), [ORDER] * n)
+    results = read_batch(Reply({"list": orders}, {"list": codes}, 0), [ORDER] * n, "place_batch_order")
 
     assert n == len(results)
     for place, result in enumerate(results):
@@ -242,6 +244,27 @@ def test_cancel_names_the_order_by_our_id(client: BybitClient, server: Loopback)
 
     assert "leg-1" == server.seen[0].fields["orderLinkId"]
     assert "orderId" not in server.seen[0].fields
+
+
+def test_a_batch_of_cancels_has_one_answer_for_each(client: BybitClient, server: Loopback) -> None:
+    """Taken, gone before (as Bybit's own example answers), cut off by the rate limit, and no answer."""
+    names = [OrderName("EVAAUSDT", f"leg-{number}") for number in range(4)]
+    server.on(
+        CANCEL_BATCH,
+        reply(
+            {"list": [{"orderId": "1", "orderLinkId": "leg-0"}, *[{"orderId": ""}] * 3]},
+            ext={"list": [{"code": code, "msg": ""} for code in (0, 170213, 10006, 10016)]},
+        ),
+    )
+
+    results = client.cancel_batch(names)
+
+    kinds = [OrderAck, OrderNotFound, BybitRateLimited, BybitOutcomeUnknown]
+    assert kinds == [type(result) for result in results]
+    assert {"symbol": "EVAAUSDT", "orderLinkId": "leg-3"} == server.seen[0].fields["request"][3]
+    with pytest.raises(BybitRefused):
+        client.cancel_batch([names[0]] * 21)
+    assert 1 == len(server.seen)
 
 
 def test_an_order_to_open_without_a_stop_has_no_payload() -> None:

@@ -60,6 +60,7 @@ class Loopback:
         self.asked: list[Asked] = []
         self.connections = 0
         self._answers: deque[Answer] = deque([Answer()])
+        self._choose: Callable[[Asked], Answer] | None = None
         self._server = QuietServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -70,7 +71,13 @@ class Loopback:
     def will_answer(self, *answers: Answer) -> None:
         self._answers = deque(answers)
 
-    def _next(self) -> Answer:
+    def will_answer_by(self, choose: Callable[[Asked], Answer]) -> None:
+        """Each request is answered by what it asks for."""
+        self._choose = choose
+
+    def _next(self, asked: Asked) -> Answer:
+        if self._choose is not None:
+            return self._choose(asked)
         return self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -86,15 +93,14 @@ class Loopback:
 
             def do_GET(self) -> None:
                 split = urlsplit(self.path)
-                server.asked.append(
-                    Asked(
-                        split.path,
-                        dict(parse_qsl(split.query)),
-                        self.headers.get("CG-API-KEY"),
-                        self.headers.get("Accept-Encoding"),
-                    )
+                asked = Asked(
+                    split.path,
+                    dict(parse_qsl(split.query)),
+                    self.headers.get("CG-API-KEY"),
+                    self.headers.get("Accept-Encoding"),
                 )
-                self._answer(server._next())
+                server.asked.append(asked)
+                self._answer(server._next(asked))
 
             def _answer(self, answer: Answer) -> None:
                 self.send_response(answer.status)

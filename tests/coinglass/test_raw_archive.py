@@ -21,9 +21,10 @@ from whalestack.clients import raw_archive
 from whalestack.clients.coinglass.archiving import ArchivingTransport
 from whalestack.clients.coinglass.client import CoinglassClient
 from whalestack.clients.coinglass.errors import CoinglassNotAllowed
-from whalestack.clients.raw_archive import ArchiveBounds, RawArchive, prune
+from whalestack.clients.raw_archive import ArchiveBounds, RawArchive, archive_state, prune
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
+from whalestack.errors import StopAndTell
 from whalestack.raw_replies import SUFFIX, BadArchive, Label, body_at, labels_of, pack
 
 MAP = "/api/futures/liquidation/aggregated-heatmap/model2"
@@ -252,6 +253,32 @@ def test_a_new_file_prunes(tmp_path: Path, clock: ManualClock) -> None:
     assert [path.parent.name for path in files(tmp_path)] == ["2025-10-21", "2025-10-22", "2025-10-23"]
 
 
+def test_the_doctor_is_told_of_the_archives_state(
+    tmp_path: Path, settings: Settings, clock: ManualClock
+) -> None:
+    """How much is kept; or what to do where nothing can be."""
+    RawArchive(tmp_path / "incoming", clock, NO_BOUNDS).keep("bybit", "/x", {}, 200, b"x")
+    told = settings.model_copy(update={"archive_dir": tmp_path / "incoming", "archive_min_free_gb": 0.0})
+    assert "0.0 of 50 GB in 1 files" in archive_state(told)
+    with pytest.raises(StopAndTell, match="below ARCHIVE_MIN_FREE_GB"):
+        archive_state(told.model_copy(update={"archive_min_free_gb": 1e9}))
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StopAndTell, match="cannot be used"):
+        archive_state(told.model_copy(update={"archive_dir": blocked}))
+
+
 def test_without_the_setting_nothing_is_kept(settings: Settings) -> None:
     assert RawArchive.from_settings(settings) is None
-    assert RawArchive.from_settings(settings.model_copy(update={"archive_raw": True})) is not None
+
+
+def test_with_the_setting_the_systems_own_client_keeps_what_comes(
+    settings: Settings, tmp_path: Path, coinglass: Loopback
+) -> None:
+    """As it is put together for the workers."""
+    wanted = {"archive_raw": True, "archive_dir": tmp_path, "archive_min_free_gb": 0.0}
+    told = {"coinglass_url": coinglass.url, "coinglass_api_key": SecretStr(SECRET)}
+    client = CoinglassClient.from_settings(settings.model_copy(update=wanted | told), OpenBudget())
+    client.heatmap("BTC", "24h")
+    client.close()
+    assert [(label.service, label.endpoint) for label, _ in replies(tmp_path)] == [("coinglass", MAP)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalestack.db.packed import BYTES_A_NUMBER, SMALLEST, pack, unpack
+from whalestack.db.packed import BYTES_A_NUMBER, SMALLEST, pack, unpack, unpack_all
 
 FIVE_DIGITS = st.integers(10_000, 99_999)
 
@@ -34,6 +34,13 @@ def test_order_is_kept_and_packing_again_changes_nothing(numbers: list[float]) -
     assert (np.diff(unpack(packed)) >= 0).all()
     assert packed == pack(unpack(packed))
     assert BYTES_A_NUMBER * len(numbers) == len(packed)
+
+
+@given(st.lists(st.lists(st.floats(0, 1e18), max_size=9), max_size=9))
+def test_many_arrays_at_once_are_the_same_arrays(arrays: list[list[float]]) -> None:
+    """Empty ones and none at all among them."""
+    packed = [pack(each) for each in arrays]
+    assert [unpack(each).tolist() for each in packed] == [each.tolist() for each in unpack_all(packed)]
 
 
 def test_nothing_is_nothing() -> None:

@@ -99,7 +99,7 @@ def test_a_killed_demo_leaves_no_process_behind(run_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     ("market", "says"),
-    [("recorded:/no/such/folder", "no *_5m.csv there"), ("martian", "give synthetic or recorded:FOLDER")],
+    [("recorded:/no/such/folder", "no *_5m.csv there"), ("martian", "give synthetic, recorded:FOLDER")],
 )
 def test_a_market_that_is_none_is_refused_in_one_sentence(run_dir: Path, market: str, says: str) -> None:
     demo = start(run_dir, "--market", market)

@@ -103,11 +103,15 @@ def test_a_coinglass_that_refuses_or_is_away_stops_nothing(scene: Scene, error: 
 
 
 def test_no_call_is_spent_where_there_is_nothing_to_compare(scene: Scene) -> None:
-    """An old board, or a system that does without CoinGlass."""
+    """An old board, a system that does without CoinGlass, a plan that does not have it."""
     scene.clock.advance(600)
     assert "no fresh board" in (scene.check().not_checked or "")
     scene.settings = scene.settings.model_copy(update={"heatmap_source": HeatmapSource.MODEL})
     assert "CoinGlass is not asked" in (scene.check().not_checked or "")
+    changes = {"heatmap_source": HeatmapSource.COINGLASS, "coinglass_plan": "hobbyist"}
+    scene.settings = scene.settings.model_copy(update=changes)
+    BoardScanner(db=scene.db, clock=ManualClock()).scan()
+    assert "hobbyist does not serve" in (scene.check().not_checked or "")
     assert scene.markets.calls == 0
 
 

@@ -213,7 +213,7 @@ def test_a_map_that_comes_again_has_no_failure_any_more(scene: Scene) -> None:
 def test_a_plan_without_heat_maps_is_said_by_name(scene: Scene) -> None:
     """And costs no call."""
     scene.add("AUSDT")
-    with pytest.raises(StopAndTell, match=r"COINGLASS_PLAN=standard serves no heat maps.*professional"):
+    with pytest.raises(StopAndTell, match=r"plan standard serves no heat maps: it takes professional"):
         scene.scanner(coinglass_plan="standard").start_round()
     assert [] == scene.coinglass.asked
 

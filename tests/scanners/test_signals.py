@@ -19,7 +19,8 @@ from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
 from whalestack.db.models import MarketTick, OutboxMessage, Signal
 from whalestack.dispatch import Job, RecordingDispatcher
-from whalestack.scanners.signals import SignalScanner
+from whalestack.math.triggers import MarketMove
+from whalestack.scanners.signals import SeenMove, SignalScanner
 
 
 @pytest.fixture
@@ -214,3 +215,33 @@ def test_without_redis_the_databases_latest_tick_counts(db: Database, settings: 
     report = SignalScanner(db=db, live=dead, settings=settings, clock=clock).consider("AUSDT")
     assert report.reasons == ()
     assert signals(db)[0].price == 104.0
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(2, 103.0), (60, 102.0)])
+def test_a_move_seen_at_its_tick_counts_while_it_is_fresh(
+    db: Database, scanner: SignalScanner, clock: ManualClock, age_s: int, expected: float
+):
+    """It need not be measured twice; an old one is, for the move may be over."""
+    add_burst(db, clock)
+    add_ranking(db, "AUSDT", clock.now(), 1)
+    seen = SeenMove(MarketMove(0.5, 3.0, 4.0, 2.0, 103.0), clock.now_ms() - age_s * 1000)
+    assert scanner.consider("AUSDT", seen).reasons == ()
+    assert signals(db)[0].price == expected
+
+
+def test_a_seen_move_that_is_too_small_makes_none(db: Database, scanner: SignalScanner, clock: ManualClock):
+    """What the streams saw is judged here again, in the ranked direction."""
+    add_ranking(db, "AUSDT", clock.now(), 1)
+    seen = SeenMove(MarketMove(0.5, -3.0, 4.0, 2.0, 97.0), clock.now_ms())
+    assert scanner.consider("AUSDT", seen).signal_id is None
+
+
+def test_the_traders_job_leaves_before_the_messages(
+    db: Database, scanner: SignalScanner, clock: ManualClock, dispatcher: RecordingDispatcher
+):
+    """Nobody waits for a channel to be told."""
+    add_burst(db, clock)
+    add_ranking(db, "AUSDT", clock.now(), 1)
+    scanner.consider("AUSDT")
+    assert dispatcher.jobs[0].task == "trade.act_on_signal"
+    assert len(dispatcher.jobs) > 1

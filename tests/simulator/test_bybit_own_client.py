@@ -9,8 +9,13 @@ import pytest
 
 from tests.simulator.bybit_loopback import Loopback, loopback
 from whalestack.clients.bybit.client import BybitClient
-from whalestack.clients.bybit.errors import BybitOutcomeUnknown, BybitRefused, DuplicateOrder
-from whalestack.clients.bybit.types import OrderRequest, Side
+from whalestack.clients.bybit.errors import (
+    BybitOutcomeUnknown,
+    BybitRefused,
+    DuplicateOrder,
+    OrderNotFound,
+)
+from whalestack.clients.bybit.types import OrderAck, OrderName, OrderRequest, Side
 from whalestack.simulator.faults import FaultKind, FaultRule
 
 COIN = "AAAUSDT"
@@ -98,6 +103,21 @@ def test_a_batch_is_refused_rung_by_rung(client: BybitClient) -> None:
     kinds = [isinstance(result, BybitRefused) for result in client.place_batch(rungs)]
     assert [False, True, False] == kinds
     assert 2 == client.cancel_all(COIN)
+
+
+def test_a_batch_of_cancels_ends_what_is_open_and_says_of_the_rest_that_it_is_gone(
+    client: BybitClient,
+) -> None:
+    """The position's stop stays: only the named orders go."""
+    client.place(entry("a_1_x_e0", price=None))
+    client.place_batch([entry("a_1_x_e1", price="97"), entry("a_1_x_e2", price="96")])
+    client.cancel(COIN, "a_1_x_e2")
+    results = client.cancel_batch([OrderName(COIN, f"a_1_x_e{number}") for number in range(4)])
+    assert [OrderNotFound, OrderAck, OrderNotFound, OrderNotFound] == [type(each) for each in results]
+    assert [] == [order for order in client.open_orders(COIN) if not order.stop_order_type]
+    position = client.position(COIN)
+    assert position is not None
+    assert Decimal(95) == position.stop_loss
 
 
 def test_cancelling_all_leaves_the_stop_of_a_position(server: Loopback, client: BybitClient) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.coinglass.conftest import OpenBudget
 from tests.simulator.served_world import KEY, Served, served, small_world
+from whalestack.clients.bybit.client import BybitClient
 from whalestack.clients.bybit.market import BybitMarket
 from whalestack.clients.bybit.transport import BybitTransport
 from whalestack.clients.coinglass.archiving import ArchivingTransport
@@ -26,10 +27,11 @@ from whalestack.clients.raw_archive import ArchiveBounds, RawArchive
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
-from whalestack.raw_replies import SUFFIX
+from whalestack.raw_replies import SUFFIX, labels_of
+from whalestack.simulator.archived_maps import HEATMAPS, map_key
 from whalestack.simulator.market.archive import archive_span, open_archive
 from whalestack.simulator.market.archive_index import ReplyIndex, read_index
-from whalestack.simulator.market.archived_candles import interest_over
+from whalestack.simulator.market.archived_candles import fives_of, interest_over, read_past
 from whalestack.simulator.server import with_clock_in_market
 from whalestack.simulator.world import build_world
 
@@ -178,6 +180,24 @@ def test_contracts_are_the_archived_ones(recording: Recording) -> None:
     assert {each.symbol: each.tick_size for each in found} == recording.tick_sizes
 
 
+def test_what_is_signed_is_not_archived(tmp_path: Path, clock: ManualClock) -> None:
+    """Balances and orders are nobody's to keep: public market data alone, without key or signature."""
+    archive = RawArchive(tmp_path, clock, ArchiveBounds(min_free_bytes=0))
+    world = small_world(Settings(_env_file=None), coins=2, clock=clock)
+    key, secret = (
+        getattr(world.settings, f"bybit_api_{each}").get_secret_value() for each in ("key", "secret")
+    )
+    with served(world) as server:
+        transport = BybitTransport(rest_url=server.url, api_key=key, api_secret=secret, archive=archive)
+        client = BybitClient(transport, clock)
+        assert client.wallet().equity_usd > 0
+        client.server_time_ms()
+        client.tickers()
+    [path] = tmp_path.rglob(f"*{SUFFIX}")
+    assert [label.endpoint for label, _ in labels_of(path)[0]] == ["/v5/market/tickers"]
+    assert key.encode() not in path.read_bytes()
+
+
 def test_a_clock_that_nobody_has_set_stands_at_the_first_map(recording: Recording) -> None:
     settings = Settings(_env_file=None, simulator_market=f"archive:{recording.folder}")
     assert with_clock_in_market(settings).clock_market_origin_ms == recording.first_ms
@@ -266,6 +286,29 @@ def test_a_reply_that_is_no_reply_is_left_out(tmp_path: Path, clock: ManualClock
     archive.keep("bybit", "/v5/market/kline", asked, 502, b"Bad Gateway")
     with pytest.raises(StopAndTell, match="no candles to play"):
         open_archive(tmp_path, (), start_ms=clock.now_ms(), seed=1)
+
+
+def test_where_maps_stand_in_for_klines_neither_price_nor_volume_jumps(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Ten fives of Bybit's, then only a map of 1000PEPE's coin: a thousandth of the price, three times
+    the turnover. The last candle was open when the map came, and does not count."""
+    archive = RawArchive(tmp_path, clock, ArchiveBounds(min_free_bytes=0))
+    first_ms = clock.now_ms() - 20 * FIVE_MS
+    starts = [first_ms + number * FIVE_MS for number in range(21)]
+    klines = [[str(start), "5", "6", "4", "5.5", "20", "100"] for start in starts[9::-1]]
+    candles = [[start // 1000, "0.005", "0.006", "0.004", "0.0055", "300"] for start in starts]
+    asked = {"category": "linear", "symbol": "1000PEPEUSDT", "interval": "5"}
+    reply = {"retCode": 0, "result": {"list": klines}}
+    archive.keep("bybit", "/v5/market/kline", asked, 200, orjson.dumps(reply))
+    body = orjson.dumps({"code": "0", "data": {"price_candlesticks": candles}})
+    archive.keep("coinglass", f"{HEATMAPS}model2", {"symbol": "PEPE", "range": "24h"}, 200, body)
+    index = ReplyIndex(tmp_path)
+    maps = {("PEPE", "24h"): map_key("PEPE", "24h", "model2")}
+    fives = fives_of("1000PEPEUSDT", read_past(index), index, maps)
+    assert sorted(fives) == starts[:20]
+    assert {fives[start][:4] for start in starts[:10]} == {(5.0, 6.0, 4.0, 5.5)}
+    assert fives[starts[15]] == pytest.approx((5.0, 6.0, 4.0, 5.5, 100 / 5.5, 100.0))
 
 
 @given(

@@ -90,21 +90,19 @@ def test_ticks_are_thinned_for_the_database() -> None:
     assert [1_000_000, 1_010_000, 1_020_000] == [tick.ts_ms for tick in book.take_rows().ticks]
 
 
-def test_a_coin_that_is_asked_for_is_written_up_to_its_latest_tick_and_open_bar() -> None:
+def test_a_coin_that_is_kept_is_written_up_to_its_latest_tick_and_open_bar() -> None:
     book = MarketBook(tick_spacing_ms=10_000, open_bar_spacing_ms=20_000)
     book.apply_ticker("AIAUSDT", 1_000_000, TickerFields(last="1"))
     book.apply_bar(bar(960_000, 1.0))
     book.take_rows()
     book.apply_ticker("AIAUSDT", 1_000_500, TickerFields(last="2"))
     book.apply_bar(bar(960_000, 2.0))
-    book.apply_ticker("BIOUSDT", 1_000_000, TickerFields(last="7"))
-    book.apply_bar(bar(960_000, 7.0, is_closed=True, symbol="BIOUSDT"))
+    assert 0 == len(book.take_rows())
 
-    rows = book.take_rows_of("AIAUSDT")
+    book.keep("AIAUSDT")
 
+    rows = book.take_rows()
     assert ([1_000_500], [2.0]) == ([tick.ts_ms for tick in rows.ticks], [one.close for one in rows.bars])
-    others = book.take_rows()
-    assert ["BIOUSDT", "BIOUSDT"] == [row.symbol for row in [*others.ticks, *others.bars]]
 
 
 def test_a_closed_bar_is_written_at_once_with_the_open_interest_of_its_end() -> None:

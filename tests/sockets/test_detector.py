@@ -47,11 +47,28 @@ def test_volume_alone_is_a_spike_that_asks_for_a_refetch(settings: Settings) -> 
     one = detector(settings)
     one.on_bar("AIAUSDT", NOW, 1000.0)
 
-    assert Sighting("AIAUSDT", False, "spike") == one.on_tick("AIAUSDT", NOW + MINUTE, 100.0, 1000.0)
+    seen = one.on_tick("AIAUSDT", NOW + MINUTE, 100.0, 1000.0)
+
+    assert seen is not None
+    assert (False, "spike") == (seen.is_trigger, seen.refetch_reason)
 
 
 def test_a_fast_price_alone_is_a_mover(settings: Settings) -> None:
-    assert Sighting("AIAUSDT", False, "mover") == detector(settings).on_tick("AIAUSDT", NOW, 102.5, 1000.0)
+    seen = detector(settings).on_tick("AIAUSDT", NOW, 102.5, 1000.0)
+
+    assert seen is not None
+    assert (False, "mover") == (seen.is_trigger, seen.refetch_reason)
+
+
+def test_a_fall_does_not_hide_the_rise_after_it(settings: Settings) -> None:
+    """Told for one direction, a trigger is still to be told for the other."""
+    one = detector(settings)
+    fall = spike(one, price=98.5)
+    rise = spike(one, NOW + MINUTE + 1000, price=101.5)
+
+    assert fall is not None
+    assert rise is not None
+    assert (True, True) == (fall.is_trigger, rise.is_trigger)
 
 
 def test_a_trigger_is_told_again_only_after_its_cool_down(settings: Settings) -> None:

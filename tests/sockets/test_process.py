@@ -29,6 +29,7 @@ from whalestack.config import Settings
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket
 from whalestack.dispatch import Job, RecordingDispatcher
+from whalestack.math.triggers import MarketMove
 from whalestack.simulator.faults import FaultKind, FaultRule
 from whalestack.sockets import process as process_module
 from whalestack.sockets.keeper import KeeperTimes
@@ -238,10 +239,12 @@ class TestOnTheSimulatedExchange:
 
 
 class TestOnAScriptedServer:
-    def test_a_trigger_is_told_with_its_ticks_in_the_database(
+    def test_a_trigger_is_told_with_its_measured_move_and_its_ticks_are_kept(
         self, scripted: Running, server: SocketServer
     ) -> None:
-        """4 % more open interest, twenty minutes' volume in one, 1.5 % in price."""
+        """The price is in Redis before the job; the rows follow.
+
+        4 % more open interest, twenty minutes' volume in one, 1.5 % in price."""
         clock = scripted.clock
         server.say(ticker(clock, lastPrice="100", openInterest="1000"))
         start = clock.now_ms() // MINUTE * MINUTE
@@ -254,11 +257,17 @@ class TestOnAScriptedServer:
 
         wait_until(lambda: scripted.tasks("scan.spike_seen"))
 
-        assert [{"symbol": "AAAUSDT"}] == scripted.tasks("scan.spike_seen")
-        newest = "select price, open_interest from market_ticks order by ts desc limit 1"
-        with scripted.db.begin() as work:
-            assert (101.5, 1040.0) == tuple(work.session.execute(text(newest)).one())
-        assert 1000.0 == scripted.count("select max(turnover_usd) from candles where interval = '1'")
+        (told,) = scripted.tasks("scan.spike_seen")
+        assert ("AAAUSDT", clock.now_ms()) == (told["symbol"], told["seen_ms"])
+        move = MarketMove(**told["move"])
+        assert (101.5, 4.0) == (move.price, pytest.approx(move.oi_change_15m_pct))
+        tick = scripted.live.get("AAAUSDT")
+        assert tick is not None
+        assert (101.5, 1040.0) == (tick.last, tick.open_interest)
+        newest = "select price from market_ticks order by ts desc limit 1"
+        wait_until(lambda: scripted.count(newest) == 101.5)
+        most = "select max(turnover_usd) from candles where interval = '1'"
+        wait_until(lambda: scripted.count(most) == 1000.0)
 
     def test_another_process_keeps_a_coin_from_being_fetched_again(
         self, scripted: Running, server: SocketServer

@@ -14,6 +14,7 @@ from whalestack.config import Settings
 from whalestack.db import trade_store
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
+from whalestack.db.models import Trade, TradePlan
 from whalestack.db.trading_inputs import EndedTrade
 
 _ZERO = Decimal(0)
@@ -80,11 +81,12 @@ def account_figures(
         settings: whose mode's trades count.
         now: market time.
     """
+    plans, trades = store.active_plans(session), trade_store.open_trades(session)
     return figures_of(
         wallet=wallet,
         ended=inputs.ended_trades(session, settings.mode.value),
-        exposure=exposure_by_symbol(session, positions),
-        holders=_holders(session),
+        exposure=_exposure(plans, trades, positions),
+        holders=_holders(plans, trades),
         agent_name=agent_name,
         now=now,
     )
@@ -151,10 +153,16 @@ def drawdown_pct(wallet: Wallet, ended: Iterable[EndedTrade]) -> float:
 
 def exposure_by_symbol(session: Session, positions: Sequence[Position]) -> dict[str, Decimal]:
     """What is held or may fill at any moment, USD, from the database and from these positions."""
+    return _exposure(store.active_plans(session), trade_store.open_trades(session), positions)
+
+
+def _exposure(
+    plans: Iterable[TradePlan], trades: Iterable[Trade], positions: Iterable[Position]
+) -> dict[str, Decimal]:
     held: dict[str, Decimal] = {}
-    for plan in store.active_plans(session):
+    for plan in plans:
         held[plan.symbol] = (plan.qty or _ZERO) * (plan.expected_entry_price or _ZERO)
-    for trade in trade_store.open_trades(session):
+    for trade in trades:
         held[trade.symbol] = max(held.get(trade.symbol, _ZERO), trade_store.exposure_usd(trade))
     for position in positions:
         value = position.size * (position.mark_price or position.avg_price)
@@ -162,10 +170,10 @@ def exposure_by_symbol(session: Session, positions: Sequence[Position]) -> dict[
     return held
 
 
-def _holders(session: Session) -> dict[str, str]:
+def _holders(plans: Iterable[TradePlan], trades: Iterable[Trade]) -> dict[str, str]:
     """Symbol to agent; at most one plan and one trade hold a symbol, and a plan's trade is its own."""
-    plans = {plan.symbol: plan.agent_name for plan in store.active_plans(session)}
-    return plans | {trade.symbol: trade.agent_name for trade in trade_store.open_trades(session)}
+    entering = {plan.symbol: plan.agent_name for plan in plans}
+    return entering | {trade.symbol: trade.agent_name for trade in trades}
 
 
 def _stop_streak(trades: Iterable[EndedTrade]) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from whalestack.agents.fill_facts import ADOPTED, RECONCILED
+from whalestack.agents.fill_facts import ADOPTED, RECONCILED, closes
 from whalestack.agents.pnl import direction_of, entry_side
 from whalestack.agents.trade_book import TradeBook
 from whalestack.clients.bybit.types import ClosedPnl, Position
 from whalestack.clock import to_ms
 from whalestack.config import Settings
-from whalestack.db import agent_store
+from whalestack.db import agent_store, trade_store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Fill, Trade
 
@@ -62,28 +63,67 @@ def adopt_position(
     return trade
 
 
+@dataclass(frozen=True)
+class _Exit:
+    """Part of a position's end of which we have no fill: base coins, quote a coin, USD."""
+
+    qty: Decimal
+    price: Decimal
+    fee_usd: Decimal
+    at: datetime
+
+
 def close_on_paper(
     work: UnitOfWork, trade: Trade, results: Sequence[ClosedPnl], trade_book: TradeBook, *, now: datetime
 ) -> None:
-    """End a trade that the exchange no longer holds, at the price its own results tell.
+    """End a trade that the exchange no longer holds: what is open of it, by the exits that no fill tells.
 
-    Without a result it ends at its entry price, and its note says that the exit is not known.
+    The exchange's own results tell every exit. Those whose fills we have are in the trade already;
+    of the others the oldest are taken, until what is open is covered: later ones belong to what
+    somebody did in the coin afterwards. Where they tell of less, the rest is taken to have gone at
+    their average price, and without any at the entry price; the trade's note says so.
     """
-    exits = [result for result in results if result.closing_side != entry_side(trade.side)]
-    # closing_side is the side of the closing order: the opposite of the one that opened.
-    price = _average_exit(exits) if exits else trade.entry_price
-    if not exits:
-        trade.notes = "the exchange tells of no exit; closed at its entry price"
-    side = entry_side(trade.side).opposite.value
-    open_qty = trade.open_qty
-    _stand_in(work, trade, RECONCILED, side, price, open_qty, _ZERO, now)
+    fills = [fill for fill in trade_store.trade_fills(work.session, trade.id) if closes(trade, fill)]
+    told = [result for result in results if result.closing_side != entry_side(trade.side)]
+    exits = list(_until_covered(trade.open_qty, _untold(told, fills)))
+    qty = sum((each.qty for each in exits), _ZERO)
+    price = sum((each.qty * each.price for each in exits), _ZERO) / qty if qty else trade.entry_price
+    if qty < trade.open_qty:
+        assumed = "their average" if qty else "its entry price"
+        trade.notes = f"the exchange tells of exits of {qty.normalize():f}; the rest was closed at {assumed}"
+    _stand_in(
+        work,
+        trade,
+        RECONCILED,
+        entry_side(trade.side).opposite.value,
+        price,
+        trade.open_qty,
+        sum((each.fee_usd for each in exits), _ZERO),
+        max((each.at for each in exits), default=now),
+    )
     trade_book.refresh(work, trade, despite_missing_fills=True)
 
 
-def _average_exit(results: Sequence[ClosedPnl]) -> Decimal:
-    qty = sum((result.qty for result in results), _ZERO)
-    value = sum((result.qty * result.avg_exit_price for result in results), _ZERO)
-    return value / qty
+def _untold(results: Sequence[ClosedPnl], fills: Sequence[Fill]) -> Iterator[_Exit]:
+    """What each closing order did beyond the fills that we have of it, oldest first."""
+    for result in sorted(results, key=lambda each: each.created_at):
+        known = [fill for fill in fills if fill.exchange_order_id == result.exchange_order_id]
+        qty = result.qty - sum((fill.qty for fill in known), _ZERO)
+        if qty > 0:
+            value = result.qty * result.avg_exit_price - sum((fill.qty * fill.price for fill in known), _ZERO)
+            fee_usd = result.close_fee_usd - sum((fill.fee_usd for fill in known), _ZERO)
+            yield _Exit(qty, value / qty, fee_usd, result.created_at)
+
+
+def _until_covered(open_qty: Decimal, exits: Iterable[_Exit]) -> Iterator[_Exit]:
+    """As many exits as the open quantity needs, the last one in part."""
+    left = open_qty
+    for each in exits:
+        taken = min(each.qty, left)
+        if taken <= 0:
+            return
+        yield replace(each, qty=taken, fee_usd=each.fee_usd * taken / each.qty)
+        left -= taken
 
 
 def _stand_in(

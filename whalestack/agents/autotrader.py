@@ -125,7 +125,7 @@ class Autotrader:
         if freshness.stale:
             return self._refetch(signal, plan, freshness.stale)
         inputs = self._desk.plan_inputs(
-            signal.symbol, as_direction(signal.direction), state.coin, state.tick, state.account
+            signal.symbol, as_direction(signal.direction), state.coin, state.tick, state.account, freshness
         )
         planned = make_plan(inputs, self._settings)
         if isinstance(planned, Refusal):
@@ -209,8 +209,9 @@ class Autotrader:
     def _send(self, signal_id: int, plan_id: int) -> ActReport:
         """Send the intents of a plan; orders that left before are only asked about."""
         with self._db.begin() as work:
+            plan = work.session.get_one(TradePlan, plan_id)
             orders = store.plan_orders(work.session, plan_id, ("intent", "sent", "unknown"))
-        statuses = self._sender.send_plan([order.order_link_id for order in orders])
+        statuses = self._sender.send_plan(plan, orders)
         log.info("plan_sent", signal_id=signal_id, plan_id=plan_id, statuses=dict(Counter(statuses)))
         return ActReport(signal_id, "sent" if statuses else "done", orders=statuses)
 

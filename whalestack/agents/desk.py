@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,10 +22,12 @@ from whalestack.clients.bybit.types import FeeRates
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
 from whalestack.db import trading_inputs as inputs
+from whalestack.db.accuracy_store import rows_about
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
-from whalestack.db.models import Coin, CoinLiquidationPattern, LiquidationCluster
+from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
 from whalestack.db.pattern_store import hourly_wicks
+from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
 from whalestack.math.directions import Direction, target_side
 from whalestack.math.timeframes import TIMEFRAMES
 from whalestack.math.wicks import WickStatistics
@@ -39,10 +42,13 @@ TICK_REAL_S = 3.0
 @dataclass(frozen=True)
 class Freshness:
     """How old each input of a plan is, market seconds. `stale` names what has to be made anew first:
-    maps, the coin's record, its thresholds."""
+    maps, the coin's record, its thresholds. The rest are those inputs, for the plan."""
 
     ages_s: Mapping[str, float]
     stale: tuple[str, ...]
+    map_times: dict[str, datetime]
+    record: dict[str, CoinLiquidationPattern]
+    threshold: CoinThreshold | None
 
 
 class Desk:
@@ -76,6 +82,10 @@ class Desk:
         self._patience = Patience.from_settings(settings, clock)
         self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
         self._fees: dict[str, tuple[datetime, FeeRates]] = {}
+        # The exchange is far away: what it is asked for one decision is asked all at once. Each
+        # thread keeps its connection.
+        self._asking = ThreadPoolExecutor(3, thread_name_prefix="desk")
+        self._asked_fees: dict[str, Future[FeeRates]] = {}
 
     def guard_state(self, symbol: str) -> GuardState:
         """The state of things for the guards.
@@ -83,8 +93,12 @@ class Desk:
         Raises:
             TryAgain: the exchange or a store is away; that says nothing against the coin.
         """
-        wallet, positions = self._exchange.wallet(), self._exchange.positions()
-        tick, kill, now = self._live.get(symbol), self._kill_switch.state(), self._clock.now()
+        asked_wallet = self._asking.submit(self._exchange.wallet)
+        asked_positions = self._asking.submit(self._exchange.positions)
+        self._ask_fee_rates(symbol)
+        tick, kill = self._live.get(symbol), self._kill_switch.state()
+        # Both answers before the rows: what fills in between is then in the rows.
+        wallet, positions, now = asked_wallet.result(), asked_positions.result(), self._clock.now()
         with self._db.begin() as work:
             return GuardState(
                 symbol=symbol,
@@ -128,10 +142,16 @@ class Desk:
         stale += [
             each for each in ("record", "threshold") if ages.get(each, 0.0) > self._settings.pattern_max_age_s
         ]
-        return Freshness(ages, tuple(stale) if needed else ("map", *stale))
+        return Freshness(ages, tuple(stale) if needed else ("map", *stale), times, record, threshold)
 
     def plan_inputs(
-        self, symbol: str, ranked: Direction, coin: Coin, tick: LiveTick, account: AccountFigures
+        self,
+        symbol: str,
+        ranked: Direction,
+        coin: Coin,
+        tick: LiveTick,
+        account: AccountFigures,
+        freshness: Freshness,
     ) -> PlanInputs:
         """Everything that `plans.make_plan` takes.
 
@@ -142,10 +162,8 @@ class Desk:
         now = self._clock.now()
         with self._db.begin() as work:
             session = work.session
-            record = inputs.patterns(session, symbol)
-            times = inputs.map_times(session, symbol, now - MAPS_COUNT_FOR)
-            clusters = inputs.standing_clusters(session, symbol, now, times)
-            wicks = self._hourly_wicks(session, symbol, clusters, record, now)
+            clusters = inputs.standing_clusters(session, symbol, now, freshness.map_times)
+            wicks = self._hourly_wicks(session, symbol, clusters, freshness.record, now)
             hit_side = target_side(ranked)
             return PlanInputs(
                 direction=ranked,
@@ -153,13 +171,18 @@ class Desk:
                 tick=tick,
                 clusters=clusters,
                 hit=self._just_hit(session, symbol, hit_side, ranked, now),
-                patterns=record,
-                threshold=inputs.threshold(session, symbol),
+                patterns=freshness.record,
+                threshold=freshness.threshold,
                 wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
                 wick_down_pct=wicks.wick_down_pct if wicks is not None else None,
                 account=account,
                 fees=fees,
+                unproven={} if self._settings.trade_unproven else self._unproven(session, symbol),
             )
+
+    def _unproven(self, session: Session, symbol: str) -> dict[str, AccuracyRow]:
+        """The ranges of a coin whose clusters enough observations do not show to beat chance."""
+        return unproven_ranges(rows_about(session, symbol))
 
     def _just_hit(
         self, session: Session, symbol: str, side: str, ranked: Direction, now: datetime
@@ -184,14 +207,19 @@ class Desk:
             session, [symbol], since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
         ).get(symbol)
 
-    def _fee_rates(self, symbol: str) -> FeeRates:
-        """The account's rates; Bybit allows five such questions a second, and they rarely change."""
-        now = self._clock.now()
+    def _ask_fee_rates(self, symbol: str) -> None:
+        """Ask for the account's rates, unless they are known: Bybit allows five such questions a
+        second, and they rarely change."""
         kept = self._fees.get(symbol)
-        if kept is None or now - kept[0] > FEES_KEPT_FOR:
-            kept = (now, self._exchange.fee_rates(symbol))
-            self._fees[symbol] = kept
-        return kept[1]
+        if kept is None or self._clock.now() - kept[0] > FEES_KEPT_FOR:
+            self._asked_fees[symbol] = self._asking.submit(self._exchange.fee_rates, symbol)
+
+    def _fee_rates(self, symbol: str) -> FeeRates:
+        asked = self._asked_fees.pop(symbol, None)
+        if asked is not None or symbol not in self._fees:
+            rates = asked.result() if asked is not None else self._exchange.fee_rates(symbol)
+            self._fees[symbol] = (self._clock.now(), rates)
+        return self._fees[symbol][1]
 
 
 def _tells_both_sides(record: CoinLiquidationPattern) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
@@ -40,11 +41,18 @@ def last_entry_at(trade: Trade, fills: Sequence[Fill]) -> datetime:
 
 
 def totals_of(trade: Trade, fills: Sequence[Fill]) -> TradeTotals:
-    """A trade's totals; a stand-in steps back as soon as the real fills cover the whole trade."""
+    """A trade's totals; a stand-in steps back as far as real fills take its place, and wholly as soon
+    as they cover the whole trade."""
     real = trade_totals(
         trade.side, [_fact(trade, fill) for fill in fills if fill.exec_type not in (ADOPTED, RECONCILED)]
     )
-    return real if real.is_over else trade_totals(trade.side, [_fact(trade, fill) for fill in fills])
+    if real.is_over:
+        return real
+    totals = trade_totals(trade.side, [_fact(trade, fill) for fill in fills])
+    doubled = totals.missing_entry_qty
+    if doubled == 0 or not any(fill.exec_type == RECONCILED for fill in fills):
+        return totals
+    return trade_totals(trade.side, [_fact(trade, fill, doubled) for fill in fills])
 
 
 def exit_reason(session: Session, fill: Fill) -> str:
@@ -80,8 +88,14 @@ def fill_row(execution: Execution, source: str) -> dict[str, object]:
     }
 
 
-def _fact(trade: Trade, fill: Fill) -> FillFact:
-    """A fill that turned the position round belongs to the trade only as far as it closed it."""
+def _fact(trade: Trade, fill: Fill, doubled: Decimal = Decimal(0)) -> FillFact:
+    """A fill that turned the position round belongs to the trade only as far as it closed it.
+
+    `doubled` is what the stand-in of an exit tells a second time, base coins.
+    """
+    if fill.exec_type == RECONCILED and doubled:
+        qty = max(fill.qty - doubled, Decimal(0))
+        return FillFact(fill.side, fill.price, qty, fill.fee_usd * qty / fill.qty, fill.exec_type)
     if closes(trade, fill) and 0 < fill.closed_qty < fill.qty:
         fee_usd = fill.fee_usd * fill.closed_qty / fill.qty
         return FillFact(fill.side, fill.price, fill.closed_qty, fee_usd, fill.exec_type)

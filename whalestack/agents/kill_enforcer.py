@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import structlog
 
 from whalestack.agents.kill_switch import KillSwitch
+from whalestack.agents.order_canceller import OrderCanceller
 from whalestack.agents.order_ids import parse_link_id
 from whalestack.agents.plan_reaper import PlanReaper
 from whalestack.agents.position_closer import PositionCloser
-from whalestack.clients.bybit.errors import OrderNotFound
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
@@ -46,6 +46,7 @@ class KillEnforcer:
         exchange: where orders and positions are.
         kill_switch: what is asked.
         reaper: ends plans.
+        canceller: cancels entries that no plan knows.
         closer: closes positions.
     """
 
@@ -56,12 +57,14 @@ class KillEnforcer:
         exchange: ExchangePort,
         kill_switch: KillSwitch,
         reaper: PlanReaper,
+        canceller: OrderCanceller,
         closer: PositionCloser,
     ) -> None:
         self._db = db
         self._exchange = exchange
         self._kill_switch = kill_switch
         self._reaper = reaper
+        self._canceller = canceller
         self._closer = closer
 
     def run(self) -> KillReport:
@@ -88,21 +91,18 @@ class KillEnforcer:
     def _cancel_entries(self) -> tuple[int, int]:
         """Our entries that are still open on the exchange, whatever the database says of them.
 
-        One by one and by our ids: a sweeping cancel could take stops, or a person's orders, along.
+        By our ids: a sweeping cancel could take stops, or a person's orders, along.
         """
-        cancelled = failed = 0
-        for order in self._exchange.open_orders():
-            if order.reduce_only or order.stop_order_type or parse_link_id(order.order_link_id) is None:
-                continue
-            try:
-                self._exchange.cancel(order.symbol, order.order_link_id)
-                cancelled += 1
-            except OrderNotFound:
-                continue
-            except WhalestackError as error:
-                failed += 1
-                log.error("kill_cancel_failed", order_link_id=order.order_link_id, error=str(error))
-        return cancelled, failed
+        ended = self._canceller.cancel(
+            [
+                order
+                for order in self._exchange.open_orders()
+                if not order.reduce_only and not order.stop_order_type and parse_link_id(order.order_link_id)
+            ]
+        )
+        if ended.failed:
+            log.error("kill_cancel_failed", order_link_ids=ended.failed)
+        return len(ended.taken), len(ended.failed)
 
     def _close_positions(self) -> tuple[int, int]:
         closing = 0

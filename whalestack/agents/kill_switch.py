@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import redis
 import structlog
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from whalestack.clock import Clock
@@ -79,7 +80,9 @@ class KillSwitch:
         except redis.RedisError as error:
             log.warning("kill_key_not_read", error=type(error).__name__)
         with self._db.begin() as work:
-            in_db = _of_rows(work.session.get(Switch, KILL), work.session.get(Switch, CLOSE_ALL))
+            rows = work.session.scalars(select(Switch).where(Switch.name.in_((KILL, CLOSE_ALL))))
+            by_name = {row.name: row for row in rows}
+        in_db = _of_rows(by_name.get(KILL), by_name.get(CLOSE_ALL))
         return _either(in_db, in_redis)
 
     def engage(self, *, reason: str, set_by: str, close_positions: bool = False) -> None:

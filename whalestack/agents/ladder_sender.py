@@ -26,6 +26,7 @@ from whalestack.agents.order_asker import OrderAsker
 from whalestack.agents.patience import Patience
 from whalestack.agents.send_preparation import SendPreparation
 from whalestack.agents.send_rows import SendRows, request_of
+from whalestack.clients.bybit.batch import BATCHED_PER_SECOND, QUOTA_RETURNS_REAL_S
 from whalestack.clients.bybit.errors import (
     BybitOutcomeUnknown,
     BybitRateLimited,
@@ -40,9 +41,6 @@ from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome
 
 log = structlog.get_logger(__name__)
 
-# Bybit counts each order of a batch, and takes ten in a second; a batch itself may hold twenty.
-RUNGS_PER_SECOND = 10
-QUOTA_RETURNS_REAL_S = 1.0
 LONGEST_WAIT_REAL_S = 2.0
 MAX_ROUNDS = 6
 
@@ -107,7 +105,7 @@ class LadderSender:
             obstacle = self._obstacle(waiting[0], sent_at)
             if obstacle is not None:
                 return self._reject_all(waiting, obstacle)
-            batch = [waiting.popleft() for _ in range(min(RUNGS_PER_SECOND, len(waiting)))]
+            batch = [waiting.popleft() for _ in range(min(BATCHED_PER_SECOND, len(waiting)))]
             # What the quota did not let through keeps its place: the nearest rung goes first.
             waiting.extendleft(reversed(self._send_batch(batch)))
         return self._reject_all(waiting, "no_attempt_was_taken")

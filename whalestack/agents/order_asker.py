@@ -56,7 +56,9 @@ class OrderAsker:
             return order.status
         try:
             state = self._exchange.find_order(order.symbol, order_link_id)
-            fills = self._exchange.executions(order.symbol, order_link_id=order_link_id)
+            # An order that says it has filled nothing has no fills to be asked for.
+            has_fills = state is None or state.filled_qty > 0
+            fills = self._exchange.executions(order.symbol, order_link_id=order_link_id) if has_fills else []
         except TryAgain as error:
             log.warning("order_not_asked", order_link_id=order_link_id, error=type(error).__name__)
             return self._note_no_answer(order_link_id)

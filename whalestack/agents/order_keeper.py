@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from whalestack.agents import order_book, plan_rows
 from whalestack.agents.order_asker import OrderAsker
-from whalestack.agents.patience import Patience
+from whalestack.agents.patience import Patience, is_within
 from whalestack.agents.trade_book import BookChanges, TradeBook
 from whalestack.clients.bybit import rows as bybit_rows
 from whalestack.clients.bybit.port import ExchangePort
@@ -30,6 +30,7 @@ from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.models import Order
 from whalestack.dispatch import Job
+from whalestack.errors import TryAgain
 
 log = structlog.get_logger(__name__)
 
@@ -149,21 +150,40 @@ class OrderKeeper:
 
     # --- asking -----------------------------------------------------------------------
 
-    def poll(self) -> KeeperReport:
+    def poll(self, *, unless_within_s: float = 0.0) -> KeeperReport:
         """Ask the exchange what the stream may have missed: fills, open orders, lost answers.
 
+        An order without an answer does not wait until fills can be had again: it is asked about by
+        itself.
+
+        Args:
+            unless_within_s: do nothing where the last poll began within so many market seconds.
+
         Raises:
-            TryAgain: the exchange could not be asked; nothing was changed by that.
+            TryAgain: not everything could be asked; what was learnt until then stands.
         """
+        if self._was_polled_within(unless_within_s):
+            return KeeperReport()
         asked_at = self._clock.now()
-        changes = self.apply_executions(self._exchange.executions(since_ms=self._since_ms()), "poll")
-        self._note_poll(asked_at)
+        changes, failure = BookChanges(), None
+        try:
+            changes = self.apply_executions(self._exchange.executions(since_ms=self._since_ms()), "poll")
+            self._note_poll(asked_at)
+        except TryAgain as error:
+            failure = error
         open_orders = self._exchange.open_orders()
         seen = self._apply_states(open_orders)
         listed = {state.order_link_id for state in open_orders}
         asked, resolved = self._ask_about_others(listed)
+        if failure is not None:
+            raise failure
         changes += self._fetch_missing_fills()
         return KeeperReport(orders=seen, changes=changes, asked=asked, resolved=resolved)
+
+    def _was_polled_within(self, market_s: float) -> bool:
+        with self._db.begin() as work:
+            polled_at = agent_store.set_since(work.session, POLLED)
+        return polled_at is not None and is_within(polled_at, self._clock.now(), market_s)
 
     def _since_ms(self) -> int:
         """From when to ask for fills: well before the last poll that brought them all.

@@ -33,6 +33,7 @@ from whalestack.clients.bybit.types import OrderRequest
 from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
+from whalestack.db.models import Order, TradePlan
 from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome
 
 log = structlog.get_logger(__name__)
@@ -84,8 +85,12 @@ class OrderSender:
             sleep=sleep,
         )
 
-    def send_plan(self, order_link_ids: Sequence[str]) -> tuple[str, ...]:
+    def send_plan(self, plan: TradePlan, orders: Sequence[Order]) -> tuple[str, ...]:
         """Send the intents of one plan, several by batch, and ask about its orders that left before.
+
+        Args:
+            plan: with its numbers.
+            orders: of it, as they were read a moment ago; whoever sends one locks its row first.
 
         Returns:
             Each order's status afterwards.
@@ -93,11 +98,11 @@ class OrderSender:
         Raises:
             TryAgain: as `send`.
         """
-        intents = [each for each in order_link_ids if self._rows.load(each)[0].status == "intent"]
+        intents = [order.order_link_id for order in orders if order.status == "intent"]
         if len(intents) < 2:
-            return tuple(self.send(each) for each in order_link_ids)
+            return tuple(self._send(order, plan) for order in orders)
         sent = dict(zip(intents, self._ladders.send(intents), strict=True))
-        return tuple(sent[each] if each in sent else self.send(each) for each in order_link_ids)
+        return tuple(sent.get(order.order_link_id) or self._send(order, plan) for order in orders)
 
     def send(self, order_link_id: str) -> str:
         """Send an intent, or find out what became of an order that may have been sent before.
@@ -109,7 +114,10 @@ class OrderSender:
             TryAgain: nothing was sent because the exchange or a store is away; the row is
                 still an intent.
         """
-        order, plan = self._rows.load(order_link_id)
+        return self._send(*self._rows.load(order_link_id))
+
+    def _send(self, order: Order, plan: TradePlan | None) -> str:
+        order_link_id = order.order_link_id
         if order.status in ("sent", "unknown"):
             return self._asker.ask(order_link_id)
         if order.status != "intent":

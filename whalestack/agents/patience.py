@@ -8,7 +8,7 @@ request up sixty times as early, so such a wait is never shorter than its real p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from whalestack.clock import Clock
@@ -22,6 +22,11 @@ _OVERLAP_REAL_S = 60.0
 def at_least_real(clock: Clock, market_s: float, real_s: float) -> timedelta:
     """A market duration of `market_s`, or longer where `real_s` real seconds need more."""
     return timedelta(seconds=max(market_s, real_s / clock.real_seconds(1.0)))
+
+
+def is_within(moment: datetime, now: datetime, market_s: float) -> bool:
+    """Whether a moment is younger than that; one that lies ahead, after a clock was set back, is not."""
+    return timedelta(0) <= now - moment < timedelta(seconds=market_s)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from whalestack.agents.account import AccountFigures
 from whalestack.clients.bybit.types import FeeRates
 from whalestack.db.live import LiveTick
 from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
+from whalestack.math.accuracy_table import AccuracyRow
 from whalestack.math.directions import Direction
 
 
@@ -28,6 +29,7 @@ class PlanInputs:
             does not tell; None where nobody knows.
         account: of the moment.
         fees: the account's rates for the coin.
+        unproven: the ranges whose clusters were not shown to beat chance, with the row that says so.
     """
 
     direction: Direction
@@ -41,6 +43,7 @@ class PlanInputs:
     wick_down_pct: float | None
     account: AccountFigures
     fees: FeeRates
+    unproven: Mapping[str, AccuracyRow] = field(default_factory=dict)
 
     def adverse_wick_pct(self, direction: Direction, timeframe: str) -> float | None:
         """How far wicks run against a trade of this direction, per cent; of the traded range's own record

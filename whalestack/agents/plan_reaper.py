@@ -18,15 +18,14 @@ import structlog
 
 from whalestack.agents import order_book, plan_book
 from whalestack.agents.order_asker import OrderAsker
-from whalestack.clients.bybit.errors import OrderNotFound
-from whalestack.clients.bybit.port import ExchangePort
+from whalestack.agents.order_canceller import OrderCanceller
 from whalestack.clock import Clock
 from whalestack.db import trade_store
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket
-from whalestack.db.models import Order, TradePlan
-from whalestack.errors import GiveUp, TryAgain, UnknownOutcome
+from whalestack.db.models import TradePlan
+from whalestack.errors import TryAgain
 
 log = structlog.get_logger(__name__)
 
@@ -46,19 +45,19 @@ class PlanReaper:
 
     Args:
         db: of this process.
-        exchange: where orders are cancelled.
         live: prices, to see that a target was reached.
         clock: market time.
+        canceller: cancels what is on the exchange.
         asker: told to look at orders that the exchange no longer knows as open.
     """
 
     def __init__(
-        self, *, db: Database, exchange: ExchangePort, live: LiveMarket, clock: Clock, asker: OrderAsker
+        self, *, db: Database, live: LiveMarket, clock: Clock, canceller: OrderCanceller, asker: OrderAsker
     ) -> None:
         self._db = db
-        self._exchange = exchange
         self._live = live
         self._clock = clock
+        self._canceller = canceller
         self._asker = asker
 
     def run(self) -> ReapReport:
@@ -76,11 +75,17 @@ class PlanReaper:
         """Cancel or drop what is left of a plan's entry orders."""
         with self._db.begin() as work:
             orders = store.plan_orders(work.session, plan_id, store.UNFINISHED)
-        report = ReapReport(plans=1 if orders else 0)
-        for order in orders:
-            report = _sum(report, self._end_order(order, reason))
+        unsent = [order.order_link_id for order in orders if order.status == "intent"]
+        dropped = sum(self._drop(order_link_id, reason) for order_link_id in unsent)
+        ended = self._canceller.cancel([order for order in orders if order.status != "intent"])
+        for order_link_id in ended.gone:
+            self._asker.ask(order_link_id)
         self._settle(plan_id)
-        return report
+        if ended.taken:
+            log.info("cancel_asked", plan_id=plan_id, orders=len(ended.taken), reason=reason)
+        return ReapReport(
+            plans=int(bool(orders)), cancelled=len(ended.taken), dropped=dropped, failed=len(ended.failed)
+        )
 
     def _reason(self, plan: TradePlan) -> str | None:
         now = self._clock.now()
@@ -108,21 +113,6 @@ class PlanReaper:
             return False
         price = Decimal(repr(tick.last))
         return price >= plan.take_profit if plan.direction == "LONG" else price <= plan.take_profit
-
-    def _end_order(self, order: Order, reason: str) -> ReapReport:
-        if order.status == "intent":
-            return ReapReport(dropped=int(self._drop(order.order_link_id, reason)))
-        try:
-            self._exchange.cancel(order.symbol, order.order_link_id)
-        except OrderNotFound:
-            self._asker.ask(order.order_link_id)
-            return ReapReport()
-        except (TryAgain, UnknownOutcome, GiveUp) as error:
-            # Cancelling again is harmless; the next run does it.
-            log.warning("cancel_failed", order_link_id=order.order_link_id, error=type(error).__name__)
-            return ReapReport(failed=1)
-        log.info("cancel_asked", order_link_id=order.order_link_id, reason=reason)
-        return ReapReport(cancelled=1)
 
     def _drop(self, order_link_id: str, reason: str) -> bool:
         """An intent that was never sent, and now never will be."""

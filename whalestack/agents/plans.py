@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.agents.sized_entries import SizedEntry, size_entry
-from whalestack.agents.targets import cluster_value, nearest_behind, nearest_target
+from whalestack.agents.targets import cluster_value, nearest_behind, nearest_target, no_target
 from whalestack.config import Settings
 from whalestack.db.models import LiquidationCluster
 from whalestack.math.directions import Direction, Strategy, opposite
@@ -59,7 +59,7 @@ def make_plan(inputs: PlanInputs, settings: Settings) -> PlannedTrade | Refusal:
     direction = trade_direction(inputs.direction, settings.autotrader_strategy)
     target = nearest_target(inputs, direction, settings)
     if target is None:
-        return Refusal("no_target", f"no tradable cluster lies ahead of a {direction}")
+        return no_target(inputs, direction, settings)
     entry = _entry(inputs, direction, target, settings)
     if isinstance(entry, Refusal):
         return entry

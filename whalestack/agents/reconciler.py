@@ -20,7 +20,7 @@ from whalestack.agents.kill_enforcer import KillEnforcer
 from whalestack.agents.kill_switch import KillSwitch
 from whalestack.agents.order_keeper import OrderKeeper
 from whalestack.agents.order_reconciliation import OrderReconciliation
-from whalestack.agents.patience import Patience
+from whalestack.agents.patience import Patience, is_within
 from whalestack.agents.position_reconciliation import PositionReconciliation
 from whalestack.agents.trading_gate import open_gate, read_gate, shut_gate
 from whalestack.clients.bybit.port import ExchangePort
@@ -98,18 +98,29 @@ class Reconciler:
         with self._db.begin() as work:
             shut_gate(work.session, reason, self._clock.now())
 
-    def run(self) -> ReconcileReport:
+    def run(self, *, unless_within_s: float = 0.0) -> ReconcileReport:
         """Compare, repair, report; trading goes on only after a comparison that passed.
+
+        Args:
+            unless_within_s: do nothing where one passed within so many market seconds.
 
         Raises:
             TryAgain: the exchange could not be asked. The gate shuts by itself when its last
                 opening grows old.
         """
+        if self._has_passed_within(unless_within_s):
+            return ReconcileReport(passed=True)
         try:
             return self._run()
         except TryAgain as error:
             self._tell_silence(error)
             raise
+
+    def _has_passed_within(self, market_s: float) -> bool:
+        with self._db.begin() as work:
+            gate = read_gate(work.session)
+        passed_at = gate.passed_at if gate.is_open else None
+        return passed_at is not None and is_within(passed_at, self._clock.now(), market_s)
 
     def _run(self) -> ReconcileReport:
         self._kill_switch.mirror()

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.config import Settings
 from whalestack.db.models import CoinLiquidationPattern, LiquidationCluster
+from whalestack.math.accuracy_table import AccuracyRow
 from whalestack.math.clusters import Cluster
 from whalestack.math.directions import Direction, sign, target_side
-from whalestack.math.timeframes import TRADABLE_TIMEFRAMES, may_trade_range
+from whalestack.math.refusals import Refusal
+from whalestack.math.timeframes import TIMEFRAMES, TRADABLE_TIMEFRAMES, may_trade_range
 
 # Of the coin's typical leading cluster: what stands behind a stop matters from this size.
 ATTRACTIVE_SHARE = 0.5
@@ -26,15 +28,37 @@ def considered_ranges(
 
 def nearest_target(inputs: PlanInputs, direction: Direction, settings: Settings) -> LiquidationCluster | None:
     """The nearest cluster ahead that may be traded; small ones are noise."""
+    ahead = [each for each in _ahead(inputs, direction, settings) if each.timeframe not in inputs.unproven]
+    return min(ahead, key=lambda each: (abs(_near_edge(each) - inputs.tick.last), each.id), default=None)
+
+
+def no_target(inputs: PlanInputs, direction: Direction, settings: Settings) -> Refusal:
+    """Why there is none: nothing lies ahead, or nothing whose range is shown to beat chance."""
+    ranges = {each.timeframe for each in _ahead(inputs, direction, settings)}
+    if not ranges:
+        return Refusal("no_target", f"no tradable cluster lies ahead of a {direction}")
+    told = [_unproven_text(inputs.unproven[each]) for each in TIMEFRAMES if each in ranges]
+    return Refusal("unproven_range", f"clusters are not shown to beat chance: {'; '.join(told)}")
+
+
+def _unproven_text(row: AccuracyRow) -> str:
+    worse = min(row.over_random, row.over_mirror, key=lambda each: each.low)
+    return (
+        f"{row.timeframe} of {row.group} {worse.value * 100:+.1f} points"
+        f" ({worse.low * 100:+.1f} to {worse.high * 100:+.1f}) over {row.hit.n:.0f} observations"
+    )
+
+
+def _ahead(inputs: PlanInputs, direction: Direction, settings: Settings) -> list[LiquidationCluster]:
+    """The clusters ahead of the price that are no noise and of a range that may be traded."""
     ranges = considered_ranges(inputs.patterns, [each.timeframe for each in inputs.clusters], settings)
-    ahead = [
+    return [
         cluster
         for cluster in significant(inputs)
         if cluster.side == target_side(direction)
         and cluster.timeframe in ranges
         and (_near_edge(cluster) - inputs.tick.last) * sign(direction) > 0
     ]
-    return min(ahead, key=lambda each: (abs(_near_edge(each) - inputs.tick.last), each.id), default=None)
 
 
 def nearest_behind(inputs: PlanInputs, direction: Direction, settings: Settings) -> Cluster | None:

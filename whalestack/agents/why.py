@@ -113,7 +113,9 @@ class Why:
             refusals.append(Refusal("stale_inputs", text))
         if ranked in ("LONG", "SHORT"):
             planned = make_plan(
-                self._desk.plan_inputs(symbol, as_direction(ranked), state.coin, state.tick, state.account),
+                self._desk.plan_inputs(
+                    symbol, as_direction(ranked), state.coin, state.tick, state.account, freshness
+                ),
                 self._settings,
             )
             if isinstance(planned, Refusal):

@@ -2,12 +2,13 @@
 
 | file | what |
 |---|---|
-| `SYMBOL_1m.csv`, `_5m`, `_30m`, `_1h`, `_1d` | `timestamp(UTC),open,high,low,close,volume(base),turnover(USD)` |
-| `BASE_USDT_USDT-1m-futures.feather`, `-5m-` | `date,open,high,low,close,volume(base)`; turnover is volume times (high + low + close) / 3 |
+| `SYMBOL_5m.csv`, `_1m`, `_30m`, `_1h`, `_1d` | `timestamp,open,high,low,close,volume,turnover`, UTC |
+| `BASE_USDT_USDT-1m-futures.feather`, `-5m-` | `date,open,high,low,close,volume(base)` |
 | `BASE_USDT_USDT-8h-funding_rate.feather` | `date,open`: the rate that fell due, a fraction |
 | `SYMBOL_oi.parquet` | indexed by moment, `open_interest` in base coins, both sides |
 
-The finest interval of 1m and 5m is played; the others are only the past before it.
+Where no turnover is written it is volume times (high + low + close) / 3. The finest interval of 1m and
+5m is played; the others are only the past before it.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ class CoinMaps:
         self._past = kernel.Past(minute_highs, minute_lows, first_minute, rules.refresh_ms // MINUTE_MS)
         self._book = _empty_book(refreshes, len(rules.timeframes))
         self._weighed = weigh_at
+        self._standing: dict[int, list[FollowedCluster]] = {}
         self._run(bars, weigh_at)
 
     def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
@@ -152,11 +153,11 @@ class CoinMaps:
             )
 
     def _make_room(self, refreshes: int) -> None:
-        """Room for what so many refreshes may find."""
+        """Room for the most that so many refreshes could find: the kernel checks no bounds."""
         book = self._book
-        most = refreshes * len(self.rules.timeframes) * kernel.MOST_FOUND // 4
+        most = refreshes * len(self.rules.timeframes) * kernel.MOST_FOUND
         clusters, sightings = (int(book.counts[each]) + most for each in (0, 1))
-        active = int(book.active_count.max()) + refreshes * kernel.MOST_FOUND // 4
+        active = int(book.active_count.max()) + refreshes * kernel.MOST_FOUND
         self._book = book._replace(
             figures=_longer(book.figures, clusters),
             facts=_longer(book.facts, clusters),
@@ -169,6 +170,11 @@ class CoinMaps:
 
     def standing(self, refresh: int) -> list[FollowedCluster]:
         """The undecided clusters that stand in the maps of a refresh, by their numbers."""
+        if refresh not in self._standing:
+            self._standing[refresh] = self._stands(refresh)
+        return self._standing[refresh]
+
+    def _stands(self, refresh: int) -> list[FollowedCluster]:
         book = self._book
         part = slice(int(book.seen_from[refresh]), int(book.seen_from[refresh + 1]))
         numbers = book.seen[part]
@@ -246,6 +252,11 @@ class CoinMaps:
             is_hit=facts[:, kernel.HIT_MINUTE] >= 0,
             adverse_pct=figures[:, kernel.ADVERSE],
         )
+
+    def has_clusters(self, number: int, refresh: int) -> bool:
+        """Whether a range, by its number, has shown any cluster by a refresh."""
+        facts = self._clusters_facts()
+        return bool(((facts[:, kernel.RANGE] == number) & (facts[:, kernel.DETECTED] <= refresh)).any())
 
     @property
     def clusters(self) -> int:

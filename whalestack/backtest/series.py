@@ -1,4 +1,4 @@
-"""One coin's candles made ready: on whole ticks, walked into minutes, with everything that is asked of a moment.
+"""One coin's candles made ready: on whole ticks, walked into minutes, and asked for single moments.
 
 All figures of a moment are functions of that moment alone: the last price, the mark price, turnover and
 funding are read out of the candles when they are asked for, so skipping what lies between two moments
@@ -81,12 +81,16 @@ class CoinSeries:
     @property
     def end_ms(self) -> int:
         """When the last candle closes."""
-        return self.start_ms + self.bars.shape[1] * self.bar_ms
+        return self.start_ms + int(self.bars.shape[1]) * self.bar_ms
 
     @property
     def total_points(self) -> int:
         """How many price points there are."""
-        return self.bars.shape[1] * self.points
+        return int(self.bars.shape[1]) * self.points
+
+    def closed_by(self, at_ms: int) -> int:
+        """How many candles have closed by a moment."""
+        return int(min(max((at_ms - self.start_ms) // self.bar_ms, 0), self.bars.shape[1]))
 
     def moment(self, number: int) -> int:
         """Market ms of a point."""
@@ -123,12 +127,16 @@ class CoinSeries:
         """Number of the minute that holds a moment."""
         return (at_ms - self.start_ms) // MINUTE_MS
 
+    def _last_minute(self, at_ms: int) -> int:
+        """The same, but never beyond the last."""
+        return int(min(self.minute_at(at_ms), self.minutes.opens.size - 1))
+
     def turnover_24h(self, at_ms: int) -> float:
         """USD traded in the 1,440 whole minutes before the moment's own.
 
         Where fewer are there, what a day before the first candle traded stands in for the rest.
         """
-        minute = self.minute_at(at_ms)
+        minute = self._last_minute(at_ms)
         first = max(minute - _DAY_MINUTES, 0)
         missing = 1.0 - min(minute, _DAY_MINUTES) / _DAY_MINUTES
         summed = self.flow.summed
@@ -142,7 +150,7 @@ class CoinSeries:
         if self._funding is not None:
             place = int(np.searchsorted(self._funding[0], at_ms + MINUTE_MS, side="right")) - 1
             return float(self._funding[1][place]) if place >= 0 else _BASE_FUNDING
-        minute = self.minute_at(at_ms)
+        minute = self._last_minute(at_ms)
         now, then = self.minutes.opens[minute], self.minutes.opens[max(minute - _FUNDING_MINUTES, 0)]
         rate = _BASE_FUNDING + (now / then - 1.0) * _FUNDING_SHARE
         return float(np.round(np.clip(rate, -_MOST_FUNDING, _MOST_FUNDING), 8))

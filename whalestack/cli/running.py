@@ -18,7 +18,7 @@ app.add_typer(db_app, name="db")
 @app.command()
 def demo(
     market: Annotated[
-        str, typer.Option(help="synthetic, or recorded:FOLDER with candle files.")
+        str, typer.Option(help="synthetic, recorded:FOLDER (candle files), archive:FOLDER.")
     ] = "synthetic",
     seconds: Annotated[float | None, typer.Option(min=5, help="End by itself after this long.")] = None,
     speed: Annotated[float | None, typer.Option(min=1, max=600, help="Market seconds in one second.")] = None,

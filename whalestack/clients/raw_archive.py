@@ -21,6 +21,7 @@ import structlog
 
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
+from whalestack.errors import StopAndTell
 from whalestack.raw_replies import DAY_FOLDER, SUFFIX, Label, pack
 
 log = structlog.get_logger()
@@ -131,6 +132,29 @@ class RawArchive:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def archive_state(settings: Settings) -> str:
+    """One sentence on what is kept and what room there is.
+
+    Raises:
+        StopAndTell: nothing could be kept now; says why.
+    """
+    folder = settings.archive_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = os.statvfs(folder)
+        sizes = [path.stat().st_size for path in folder.glob(f"*/*{SUFFIX}")]
+    except OSError as error:
+        raise StopAndTell(f"ARCHIVE_DIR={folder} cannot be used: {error.strerror}") from None
+    free_gb = free.f_bavail * free.f_frsize / 1e9
+    if not os.access(folder, os.W_OK):
+        raise StopAndTell(f"ARCHIVE_DIR={folder} may not be written to by this user")
+    if free_gb < settings.archive_min_free_gb:
+        wanted = settings.archive_min_free_gb
+        raise StopAndTell(f"{free_gb:.1f} GB are free at {folder}: below ARCHIVE_MIN_FREE_GB={wanted:g}")
+    kept = f"{sum(sizes) / 1e9:.1f} of {settings.archive_max_gb:g} GB in {len(sizes)} files"
+    return f"{kept}, {free_gb:.0f} GB free at {folder}"
 
 
 class _File:

@@ -40,7 +40,7 @@ def turnovers(session: Session) -> list[FollowedTurnover]:
             Coin.skipped_reason.is_(None)
         )
     )
-    return [FollowedTurnover(*row) for row in rows.tuples()]
+    return [FollowedTurnover(*row) for row in rows]
 
 
 _SIGHTINGS = text(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns
+from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns, driver_rows
 from whalestack.math.clusters import level_step
 from whalestack.math.timeframes import horizon_s
 
@@ -188,4 +188,4 @@ def standing_clusters(session: Session, maps: Sequence[StoredMap]) -> list[Stand
         "timeframes": [each.level_map.timeframe for each in maps],
         "fetched_at": [each.fetched_at for each in maps],
     }
-    return [StandingCluster._make(row) for row in session.execute(_STANDING_CLUSTERS, wanted).all()]
+    return [StandingCluster._make(row) for row in driver_rows(session, _STANDING_CLUSTERS, wanted)]

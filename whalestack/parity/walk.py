@@ -63,7 +63,7 @@ class Walk:
         """Write what was heard, then let the jobs go that measure it, until nothing is left to do."""
         streams = self.system.streams
         while True:
-            for sender in (streams.urgent, streams.spikes):
+            for sender in streams.senders:
                 sender.post(Job(MARK))
                 if not self.system.held.marked.acquire(timeout=GIVE_UP_S):
                     raise StopAndTell("the streams' jobs do not leave")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whalestack.agents.kill_enforcer import KillEnforcer
     from whalestack.agents.kill_switch import KillSwitch
     from whalestack.agents.order_asker import OrderAsker
+    from whalestack.agents.order_canceller import OrderCanceller
     from whalestack.agents.order_keeper import OrderKeeper
     from whalestack.agents.order_sender import OrderSender
     from whalestack.agents.plan_reaper import PlanReaper
@@ -101,11 +102,21 @@ class Agents(Scanners):
         )
 
     @cached_property
+    def order_canceller(self) -> OrderCanceller:
+        from whalestack.agents.order_canceller import OrderCanceller
+
+        return OrderCanceller(exchange=self.bybit)
+
+    @cached_property
     def plan_reaper(self) -> PlanReaper:
         from whalestack.agents.plan_reaper import PlanReaper
 
         return PlanReaper(
-            db=self.db, exchange=self.bybit, live=self.live, clock=self.clock, asker=self.order_asker
+            db=self.db,
+            live=self.live,
+            clock=self.clock,
+            canceller=self.order_canceller,
+            asker=self.order_asker,
         )
 
     @cached_property
@@ -123,6 +134,7 @@ class Agents(Scanners):
             exchange=self.bybit,
             kill_switch=self.kill_switch,
             reaper=self.plan_reaper,
+            canceller=self.order_canceller,
             closer=self.position_closer,
         )
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from whalestack.clients.coinglass.plans import PLANS
 from whalestack.clients.coinglass.types import CoinMarket
 from whalestack.clock import Clock
 from whalestack.config import HeatmapSource, Settings
@@ -104,6 +105,8 @@ class BoardCheck:
     def _obstacle(self) -> str | None:
         if self._settings.heatmap_source is HeatmapSource.MODEL:
             return "HEATMAP_SOURCE=model: CoinGlass is not asked"
+        if not PLANS[self._settings.coinglass_plan].coins_markets:
+            return f"COINGLASS_PLAN={self._settings.coinglass_plan} does not serve coins-markets"
         return None if self._fresh_board() is not None else "there is no fresh board to compare"
 
     def _fresh_board(self) -> Board | None:

@@ -118,6 +118,8 @@ class HeatmapScanner:
             log.info("refresh_round_not_started", reason=report.reason)
         else:
             log.info("refresh_round_started", **report.loggable())
+            if report.ranges_not_served:
+                log.warning("ranges_not_served_by_the_plan", ranges=report.ranges_not_served)
         return report
 
     def _start(self, work: UnitOfWork, calls_per_min: int) -> RoundReport:

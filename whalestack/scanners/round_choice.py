@@ -1,4 +1,4 @@
-"""What the next round fetches, in what batches, and the age that no map should exceed."""
+"""What the next round fetches, and in what batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from whalestack.clients.coinglass.plans import PLANS
+from whalestack.clients.coinglass.plans import plan_obstacle
 from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.coin_store import FollowedCoin
@@ -23,7 +23,6 @@ from whalestack.scanners.planner import (
     batch_size,
     batches,
     calls_for_round,
-    max_age_s,
     plan_round,
 )
 
@@ -42,14 +41,12 @@ class RoundChoice:
         maps: in all of them.
         left_out: maps for which there are no calls this time.
         not_served: ranges that the plan does not serve; one coin of each is tried, to see when that changes.
-        max_age_s: market seconds that no map should grow older.
     """
 
     batches: Sequence[Sequence[MapTarget]]
     maps: int
     left_out: int
     not_served: frozenset[str]
-    max_age_s: float
 
 
 def fetch_within_s(settings: Settings) -> float:
@@ -63,12 +60,9 @@ def check_plan(settings: Settings) -> None:
     Raises:
         StopAndTell: the plan serves no heat maps.
     """
-    if not PLANS[settings.coinglass_plan].heat_maps:
-        able = ", ".join(plan.name for plan in PLANS.values() if plan.heat_maps and plan.name)
-        raise StopAndTell(
-            f"COINGLASS_PLAN={settings.coinglass_plan} serves no heat maps; these plans do: {able}."
-            " No call is made"
-        )
+    obstacle = plan_obstacle(settings.coinglass_plan, told=None)
+    if obstacle is not None:
+        raise StopAndTell(f"{obstacle}; no call is made")
 
 
 def capacity_of_round(settings: Settings, clock: Clock, calls_per_min: int) -> int:
@@ -103,7 +97,6 @@ def choose_round(
         maps=len(chosen),
         left_out=len(targets) - len(chosen),
         not_served=not_served,
-        max_age_s=max_age_s(len(targets), capacity, settings.refresh_interval_s),
     )
 
 

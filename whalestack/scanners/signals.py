@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from whalestack.agents import messages
 from whalestack.agents.outbox import announce
+from whalestack.agents.patience import at_least_real
 from whalestack.clock import Clock, from_ms, to_ms
 from whalestack.config import Settings
 from whalestack.db.engine import Database, UnitOfWork
@@ -28,6 +29,17 @@ log = structlog.get_logger()
 
 SCANNER = "signals"
 ACT_TASK = "trade.act_on_signal"
+# A move that was seen this long ago may be over.
+SEEN_MARKET_S = 5.0
+SEEN_REAL_S = 3.0
+
+
+@dataclass(frozen=True)
+class SeenMove:
+    """A move as the streams measured it, and the moment of its tick, market ms."""
+
+    move: MarketMove
+    ts_ms: int
 
 
 @dataclass(frozen=True)
@@ -71,25 +83,32 @@ class SignalScanner:
         self._live = live
         self._settings = settings
         self._clock = clock
+        self._seen_counts_for = at_least_real(clock, SEEN_MARKET_S, SEEN_REAL_S)
 
-    def consider(self, symbol: str) -> SignalReport:
+    def consider(self, symbol: str, seen: SeenMove | None = None) -> SignalReport:
         """Write a signal if the coin is watched and all three conditions hold in its direction.
 
         One occasion (coin, direction, slot of `signal_cooldown_s`) makes one signal however
         often and from however many places it is seen. The message and the job for the
         automatic traders leave with the commit.
+
+        Args:
+            symbol: Bybit symbol.
+            seen: what was measured at the tick; None, or one that is no longer fresh, has the
+                move measured here.
         """
         now = self._clock.now()
         with self._db.begin() as work:
-            report = self._consider(work, symbol, now)
+            report = self._consider(work, symbol, seen, now)
         log.info("signal_considered", symbol=symbol, signal_id=report.signal_id, reasons=list(report.reasons))
         return report
 
-    def _consider(self, work: UnitOfWork, symbol: str, now: datetime) -> SignalReport:
+    def _consider(self, work: UnitOfWork, symbol: str, seen: SeenMove | None, now: datetime) -> SignalReport:
         placed = self._place(work.session, symbol, now)
         if isinstance(placed, str):
             return SignalReport(symbol, None, (placed,))
-        move = self._move(work.session, symbol, now)
+        is_fresh = seen is not None and abs(now - from_ms(seen.ts_ms)) <= self._seen_counts_for
+        move = seen.move if seen is not None and is_fresh else self._move(work.session, symbol, now)
         if move is None:
             return SignalReport(symbol, None, ("no fresh price",))
         own = load_thresholds(work.session, self._settings, [symbol])
@@ -191,6 +210,10 @@ class SignalScanner:
             at=now,
             target_price=placed.ranking.target_price,
         )
+        # Jobs leave in this order: the trader first. Older than `signal_max_age_s` it refuses it anyway.
+        work.dispatch_after_commit(
+            Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._settings.signal_max_age_s)
+        )
         announce(
             work,
             settings=self._settings,
@@ -201,10 +224,6 @@ class SignalScanner:
             scanner=SCANNER,
             symbol=symbol,
             text=text,
-        )
-        # Older than `signal_max_age_s` the trader refuses it anyway.
-        work.dispatch_after_commit(
-            Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._settings.signal_max_age_s)
         )
 
 

@@ -160,15 +160,15 @@ class MarketBook:
             self._ticks, self._liquidations = [], []
             return rows
 
-    def take_rows_of(self, symbol: str) -> WaitingRows:
-        """What waits of one coin, its latest tick and open bar with it, thinned or not."""
+    def keep(self, symbol: str) -> None:
+        """Have a coin's latest tick and its open bar be among the next rows, thinned or not."""
         with self._lock:
             coin = self._coins.get(symbol)
-            if coin is not None and coin.last is not None and coin.ts_ms > coin.kept_ms:
+            if coin is None:
+                return
+            coin.bar_written_ms = 0
+            if coin.last is not None and coin.ts_ms > coin.kept_ms:
                 self._keep(symbol, coin)
-            ticks = [tick for tick in self._ticks if tick.symbol == symbol]
-            self._ticks = [tick for tick in self._ticks if tick.symbol != symbol]
-            return WaitingRows(ticks, self._taken_bars([key for key in self._bars if key[0] == symbol]), [])
 
     def put_back(self, rows: WaitingRows) -> None:
         """Have rows wait again: writing them failed. What came since then wins."""

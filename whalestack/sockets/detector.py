@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from whalestack.config import Settings
 from whalestack.db.market_store import LearnedThresholds
+from whalestack.math.directions import Direction
 from whalestack.math.triggers import MarketMove, TriggerThresholds, is_mover, is_spike, is_trigger
 from whalestack.math.windows import MarketWindow
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +23,15 @@ class Sighting:
         symbol: Bybit symbol.
         is_trigger: open interest, volume and price together, in either direction.
         refetch_reason: ``mover`` or ``spike`` if its maps should be fetched again, else None.
+        move: as it was measured at the tick.
+        ts_ms: of the tick, market ms.
     """
 
     symbol: str
     is_trigger: bool
     refetch_reason: str | None
+    move: MarketMove
+    ts_ms: int
 
 
 def floors_of(settings: Settings) -> TriggerThresholds:
@@ -56,7 +64,7 @@ class SpikeDetector:
 
     Args:
         floors: for coins with no thresholds of their own.
-        trigger_repeat_ms: market ms in which a trigger of a coin is told once.
+        trigger_repeat_ms: market ms in which a trigger of a coin in one direction is told once.
         refetch_repeat_ms: market ms in which a refetch of a coin is asked for once.
     """
 
@@ -69,7 +77,7 @@ class SpikeDetector:
         self._window = MarketWindow()
         self._thresholds: Mapping[str, TriggerThresholds] = {}
         self._held: set[str] = set()
-        self._trigger_told_ms: dict[str, int] = {}
+        self._trigger_told_ms: dict[tuple[str, Direction], int] = {}
         self._refetch_told_ms: dict[str, int] = {}
 
     def set_thresholds(self, learned: Mapping[str, LearnedThresholds]) -> None:
@@ -116,21 +124,24 @@ class SpikeDetector:
     def _sighting(self, symbol: str, ts_ms: int, move: MarketMove) -> Sighting | None:
         thresholds = self._thresholds.get(symbol, self._floors)
         reason = _refetch_reason(move, thresholds)
-        triggers = _triggers(move, thresholds) and _is_due(
-            self._trigger_told_ms, symbol, ts_ms, self._trigger_repeat_ms
+        way = _triggered_way(move, thresholds)
+        # A fall that nobody wanted must not hide the rise after it.
+        triggers = way is not None and _is_due(
+            self._trigger_told_ms, (symbol, way), ts_ms, self._trigger_repeat_ms
         )
         if reason and not _is_due(self._refetch_told_ms, symbol, ts_ms, self._refetch_repeat_ms):
             reason = None
-        return Sighting(symbol, triggers, reason) if triggers or reason else None
+        return Sighting(symbol, triggers, reason, move, ts_ms) if triggers or reason else None
 
 
-def _triggers(move: MarketMove, thresholds: TriggerThresholds) -> bool:
-    """Whether all three conditions hold, in the direction in which the price went."""
+def _triggered_way(move: MarketMove, thresholds: TriggerThresholds) -> Direction | None:
+    """The direction in which the price went, if all three conditions hold in it."""
     change_pct = move.price_change_5m_pct
     # Most ticks end here; the full rule words its reasons, which costs more than the look.
     if change_pct is None or abs(change_pct) <= thresholds.price_change_pct:
-        return False
-    return is_trigger(move, "LONG" if change_pct > 0 else "SHORT", thresholds)
+        return None
+    way: Direction = "LONG" if change_pct > 0 else "SHORT"
+    return way if is_trigger(move, way, thresholds) else None
 
 
 def _refetch_reason(move: MarketMove, thresholds: TriggerThresholds) -> str | None:
@@ -139,9 +150,9 @@ def _refetch_reason(move: MarketMove, thresholds: TriggerThresholds) -> str | No
     return "spike" if is_spike(move, thresholds) else None
 
 
-def _is_due(told_ms: dict[str, int], symbol: str, now_ms: int, repeat_ms: int) -> bool:
-    last_ms = told_ms.get(symbol)
+def _is_due(told_ms: dict[Key, int], key: Key, now_ms: int, repeat_ms: int) -> bool:
+    last_ms = told_ms.get(key)
     if last_ms is not None and now_ms - last_ms < repeat_ms:
         return False
-    told_ms[symbol] = now_ms
+    told_ms[key] = now_ms
     return True

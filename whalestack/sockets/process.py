@@ -84,7 +84,9 @@ class StreamsProcess:
         self.watches = WatchBoard()
         self.recorder = Recorder(self.book, live, self._store)
         self.urgent = JobSender("urgent", dispatcher)
+        self.triggers = JobSender("triggers", dispatcher)
         self.spikes = JobSender("spikes", dispatcher)
+        self.senders = (self.urgent, self.triggers, self.spikes)
         self.filler = HistoryFiller(
             market or BybitClient.from_settings(settings, clock), self._store, self.detector, clock
         )
@@ -95,6 +97,7 @@ class StreamsProcess:
             recorder=self.recorder,
             live=live,
             urgent=self.urgent,
+            triggers=self.triggers,
             spikes=self.spikes,
             clock=clock,
             refetch_cooldown_s=settings.refetch_cooldown_s,
@@ -116,8 +119,8 @@ class StreamsProcess:
     def start(self) -> None:
         """Start every thread; returns at once."""
         log.info("streams_starting")
-        self.urgent.start()
-        self.spikes.start()
+        for sender in self.senders:
+            sender.start()
         self.others = [keeper for keeper in (self._private(), self._coinglass()) if keeper is not None]
         for keeper in self.others:
             keeper.start()
@@ -140,8 +143,8 @@ class StreamsProcess:
             keeper.stop()
         self.filler.stop()
         self.recorder.store_due()
-        self.urgent.stop()
-        self.spikes.stop()
+        for sender in self.senders:
+            sender.stop()
         log.info("streams_stopped", rows_written=self.recorder.rows_written)
 
     def status(self) -> StreamsStatus:
@@ -154,8 +157,8 @@ class StreamsProcess:
             rebuilt=sum(keeper.rebuilt for keeper in keepers),
             coins=len(self.public.symbols),
             rows_written=self.recorder.rows_written,
-            jobs_sent=self.urgent.sent + self.spikes.sent,
-            jobs_dropped=self.urgent.dropped + self.spikes.dropped,
+            jobs_sent=sum(sender.sent for sender in self.senders),
+            jobs_dropped=sum(sender.dropped for sender in self.senders),
             history_filled=self.filler.filled,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -36,7 +36,8 @@ class PublicFeed:
         recorder: writes to Redis and the database.
         live: whose claims keep several processes from fetching one coin again and again.
         urgent: sends what concerns positions.
-        spikes: sends what concerns moves; it writes to the database first.
+        triggers: sends the moves that may become a trade; nothing else goes this way.
+        spikes: sends what concerns moves.
         clock: market time.
         refetch_cooldown_s: market seconds in which a coin is fetched again once.
     """
@@ -47,6 +48,7 @@ class PublicFeed:
     recorder: Recorder
     live: LiveMarket
     urgent: JobSender
+    triggers: JobSender
     spikes: JobSender
     clock: Clock
     refetch_cooldown_s: float
@@ -97,9 +99,12 @@ class PublicFeed:
         symbol = sighting.symbol
         if sighting.is_trigger:
             log.info("trigger_seen", symbol=symbol)
-            job = Job("scan.spike_seen", {"symbol": symbol}, self._expiry(SPIKE_EXPIRES_S))
-            # The worker measures the move in the database: it must find the ticks that made it.
-            self.spikes.post(job, first=lambda: self.recorder.store_coin(symbol))
+            seen = {"move": asdict(sighting.move), "seen_ms": sighting.ts_ms}
+            job = Job("scan.spike_seen", {"symbol": symbol, **seen}, self._expiry(SPIKE_EXPIRES_S))
+            # The move goes along; its ticks are written with the next rows, as its evidence.
+            self.book.keep(symbol)
+            # The trader reads the price from Redis: it must find the one that crossed.
+            self.triggers.post(job, first=lambda: self.recorder.show(symbol))
         if sighting.refetch_reason is not None:
             kwargs: dict[str, object] = {"symbol": symbol, "reason": sighting.refetch_reason}
             job = Job("refetch.coin", kwargs, self._expiry(REFETCH_EXPIRES_S))

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from whalestack.db.live import LiveMarket
 from whalestack.db.market_store import MarketStore
 from whalestack.errors import TryAgain
-from whalestack.sockets.book import MarketBook, WaitingRows
+from whalestack.sockets.book import MarketBook
 
 log = structlog.get_logger()
 
@@ -56,18 +56,7 @@ class Recorder:
 
     def store_due(self) -> bool:
         """Write what is due to the database; False if it could not be written."""
-        return self._write(self._book.take_rows())
-
-    def store_coin(self, symbol: str) -> bool:
-        """Write all there is of one coin, for the job that follows; always True.
-
-        Where it could not be written the job goes all the same: it measures what it finds,
-        and older ticks are better than no look at all.
-        """
-        self._write(self._book.take_rows_of(symbol))
-        return True
-
-    def _write(self, rows: WaitingRows) -> bool:
+        rows = self._book.take_rows()
         if not len(rows):
             return True
         with self._writing:

@@ -53,7 +53,8 @@ def queues(settings: Settings) -> tuple[Queue, ...]:
         # Many short calls that wait for the exchange; the next tick repeats a lost one.
         Queue("trailing", "threads", 8, acks_late=False, time_limit_s=30),
         # Decoding a map is CPU work, so it is spread over processes; each fetches on many connections.
-        Queue("heatmap", "prefork", settings.heatmap_workers, acks_late=False, time_limit_s=120),
+        # It would fill every core; nice, so that an order or a stop never waits for a round.
+        Queue("heatmap", "prefork", settings.heatmap_workers, acks_late=False, time_limit_s=120, nice=10),
         # A coin about to be traded: its own workers, so that it never waits behind a round.
         Queue("refetch", "threads", 4, acks_late=True, time_limit_s=60),
         Queue("scan", "prefork", 2, acks_late=False, time_limit_s=60),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from whalestack.math.triggers import MarketMove
 from whalestack.runtime import Runtime
+from whalestack.scanners.signals import SeenMove
 from whalestack.tasks.base import task
 
 
@@ -30,6 +34,12 @@ def board_check(runtime: Runtime) -> None:
     runtime.board_check.check()
 
 
+@task("scan.tickers", exclusive=True)
+def tickers(runtime: Runtime) -> None:
+    """Have every coin's ticker archived: what the streams bring is not a reply that could be kept."""
+    runtime.bybit.tickers()
+
+
 @task("scan.ranking", exclusive=True)
 def ranking(runtime: Runtime) -> None:
     """Rank all coins from their latest maps."""
@@ -37,6 +47,9 @@ def ranking(runtime: Runtime) -> None:
 
 
 @task("scan.spike_seen")
-def spike_seen(runtime: Runtime, symbol: str) -> None:
-    """Decide whether a coin that just moved gives a signal."""
-    runtime.signal_scanner.consider(symbol)
+def spike_seen(
+    runtime: Runtime, symbol: str, move: dict[str, Any] | None = None, seen_ms: int | None = None
+) -> None:
+    """Decide whether a coin that just moved gives a signal; `move` is as the streams measured it."""
+    seen = SeenMove(MarketMove(**move), seen_ms) if move is not None and seen_ms is not None else None
+    runtime.signal_scanner.consider(symbol, seen)

@@ -21,6 +21,9 @@ SHORTEST_REAL_S = 1.0
 # these messages live at least so long.
 REPAIRING = ("trade.", "trailing.")
 REPAIR_LIVES_REAL_S = 5.0
+# And those that find the last run young end at once, so that any number of them may wait: the queue
+# is longest when orders without an answer wait for the poll that asks about them.
+SPACED_LIVES_REAL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,22 @@ class Entry:
     """A task that beat sends every `every_s` market seconds.
 
     `expires_s`: a message not started after that many market seconds is dropped, because the
-    next one is on its way; None means the interval itself.
+    next one is on its way; None means the interval itself. `spaced`: a run ends at once where the last
+    one began within half the interval, so its messages may wait for long.
     """
 
     task: str
     every_s: int
     expires_s: int | None = None
+    spaced: bool = False
 
 
 def entries(settings: Settings) -> tuple[Entry, ...]:
     """The schedule of the system."""
+    # One call a minute for the prices and open interest of all coins between the rounds of maps.
+    archive = (Entry("scan.tickers", 60, 55),) if settings.archive_raw else ()
     return (
+        *archive,
         Entry("heatmap.refresh", settings.refresh_interval_s, settings.refresh_interval_s * 4 // 5),
         Entry("scan.moves", 60, 55),
         Entry("scan.board", 60, 55),
@@ -47,8 +55,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("scan.universe", 3600),
         # A call for every hundred coins of CoinGlass: rarely.
         Entry("scan.board_check", 3600),
-        Entry("trade.reconcile", 60, 55),
-        Entry("trade.poll", 15),
+        Entry("trade.reconcile", 60, 55, spaced=True),
+        Entry("trade.poll", 15, spaced=True),
         Entry("trade.sweep", 30),
         Entry("trade.expire_plans", 30),
         Entry("trailing.sweep", 15),
@@ -76,6 +84,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         entry.task: {
             "task": entry.task,
             "schedule": _when(entry.every_s, real_s(entry.every_s), aligned=settings.clock_speed == 1),
+            "kwargs": {"unless_within_s": entry.every_s / 2} if entry.spaced else {},
             "options": {"expires": max(real_s(entry.expires_s or entry.every_s), _lives_s(entry))},
         }
         for entry in entries(settings)
@@ -83,6 +92,8 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _lives_s(entry: Entry) -> float:
+    if entry.spaced:
+        return SPACED_LIVES_REAL_S
     return REPAIR_LIVES_REAL_S if entry.task.startswith(REPAIRING) else SHORTEST_REAL_S
 
 

@@ -21,15 +21,15 @@ def private_event(runtime: Runtime, topic: str, rows: list[dict[str, Any]], rece
 
 
 @task("trade.poll", exclusive=True)
-def poll(runtime: Runtime) -> None:
-    """Ask the exchange what the stream may have missed."""
-    runtime.order_keeper.poll()
+def poll(runtime: Runtime, unless_within_s: float = 0.0) -> None:
+    """Ask the exchange what the stream may have missed, unless that was just done."""
+    runtime.order_keeper.poll(unless_within_s=unless_within_s)
 
 
 @task("trade.reconcile", exclusive=True)
-def reconcile(runtime: Runtime) -> None:
-    """Compare both sides and repair or raise."""
-    runtime.reconciler.run()
+def reconcile(runtime: Runtime, unless_within_s: float = 0.0) -> None:
+    """Compare both sides and repair or raise, unless they were just compared."""
+    runtime.reconciler.run(unless_within_s=unless_within_s)
 
 
 @task("trade.expire_plans", exclusive=True)

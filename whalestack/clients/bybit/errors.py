@@ -23,7 +23,7 @@ class DuplicateOrder(BybitRefused):
 
 
 class OrderNotFound(BybitRefused):
-    """110001, 110008, 110010: there is no such live order."""
+    """110001, 110008, 110010, 170213: there is no such live order."""
 
 
 class BybitRateLimited(TryAgain):

@@ -14,6 +14,7 @@ from whalestack.clients.bybit.types import (
     Instrument,
     KeyInfo,
     Kline,
+    NamedOrder,
     OpenInterestPoint,
     OrderAck,
     OrderRequest,
@@ -69,6 +70,14 @@ class TradingPort(Protocol):
         """
 
     def cancel(self, symbol: str, order_link_id: str) -> None: ...
+
+    def cancel_batch(self, orders: Sequence[NamedOrder]) -> list[BatchResult]:
+        """Cancel up to 20 orders; one result each, in order. One that is filled or cancelled already
+        is an `OrderNotFound` in its place.
+
+        Raises:
+            BybitOutcomeUnknown: the whole batch was sent and no readable answer came.
+        """
 
     def cancel_all(self, symbol: str | None = None) -> int:
         """Cancel every open order of the symbol, or of all; returns how many were named."""

@@ -114,7 +114,7 @@ def kline(symbol: str, interval: str, row: object) -> Kline:
         start_ms = int(row[0])
         opened, high, low, close, volume, turnover = (_float(number) for number in row[1:])
         return Kline(symbol, interval, start_ms, opened, high, low, close, volume, turnover)
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise BadRow(f"{symbol} {interval}: a bar is not seven numbers: {error}") from error
 
 
@@ -197,6 +197,7 @@ def closed_pnl(row: Row) -> ClosedPnl:
         avg_exit_price=_decimal(row, "avgExitPrice"),
         pnl_usd=_decimal(row, "closedPnl"),
         created_at=_moment(row, "createdTime"),
+        close_fee_usd=_decimal_or(row, "closeFee", ZERO),
     )
 
 

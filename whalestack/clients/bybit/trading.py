@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pybit.unified_trading import HTTP
 
 from whalestack.clients.bybit import rows
-from whalestack.clients.bybit.batch import read_batch
+from whalestack.clients.bybit.batch import LARGEST_BATCH, read_batch
 from whalestack.clients.bybit.codes import BAD_REQUEST, LEVERAGE_NOT_MODIFIED, STOPS_NOT_MODIFIED
 from whalestack.clients.bybit.errors import BybitOutcomeUnknown, BybitRefused, BybitUnavailable, OrderNotFound
 from whalestack.clients.bybit.market import must_read
@@ -29,6 +29,7 @@ from whalestack.clients.bybit.types import (
     Execution,
     FeeRates,
     KeyInfo,
+    NamedOrder,
     OrderAck,
     OrderRequest,
     OrderState,
@@ -38,7 +39,6 @@ from whalestack.clients.bybit.types import (
 from whalestack.clock import Clock
 
 T = TypeVar("T")
-MAX_BATCH = 20
 
 
 class BybitTrading:
@@ -70,8 +70,7 @@ class BybitTrading:
         An order that must not be sent is refused here and the others go; Bybit as well may
         take some and refuse others, while the whole call counts as a success.
         """
-        if len(requests) > MAX_BATCH:
-            raise BybitRefused(f"a batch of {len(requests)} orders: {MAX_BATCH} at most", code=BAD_REQUEST)
+        _check_size(len(requests))
         results: dict[int, BatchResult] = {}
         payload: dict[int, dict[str, Any]] = {}
         for place, request in enumerate(requests):
@@ -83,13 +82,24 @@ class BybitTrading:
             reply = self._transport.act(
                 HTTP.place_batch_order, category=CATEGORY, request=list(payload.values())
             )
-            answers = read_batch(reply, [requests[place] for place in payload])
+            answers = read_batch(reply, [requests[place] for place in payload], "place_batch_order")
             results |= dict(zip(payload, answers, strict=True))
         return [results[place] for place in range(len(requests))]
 
     def cancel(self, symbol: str, order_link_id: str) -> None:
         """Cancel one order. `OrderNotFound` says that it is filled or cancelled already."""
         self._transport.act(HTTP.cancel_order, category=CATEGORY, symbol=symbol, orderLinkId=order_link_id)
+
+    def cancel_batch(self, orders: Sequence[NamedOrder]) -> list[BatchResult]:
+        """Cancel up to 20 orders in one call; one result each, in their order.
+
+        `OrderNotFound` in the place of one says that it is filled or cancelled already, and the
+        others are cancelled all the same.
+        """
+        _check_size(len(orders))
+        named = [{"symbol": each.symbol, "orderLinkId": each.order_link_id} for each in orders]
+        reply = self._transport.act(HTTP.cancel_batch_order, category=CATEGORY, request=named)
+        return read_batch(reply, orders, "cancel_batch_order")
 
     def cancel_all(self, symbol: str | None = None) -> int:
         """Cancel every open order of the symbol, or of all; returns how many were named.
@@ -241,6 +251,11 @@ class BybitTrading:
         except BybitRefused as refusal:
             if refusal.code != not_modified:
                 raise
+
+
+def _check_size(count: int) -> None:
+    if count > LARGEST_BATCH:
+        raise BybitRefused(f"a batch of {count} orders: {LARGEST_BATCH} at most", code=BAD_REQUEST)
 
 
 def _scope(symbol: str | None) -> dict[str, str]:

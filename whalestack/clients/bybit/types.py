@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
 
 
 class Side(StrEnum):
@@ -105,6 +106,24 @@ class OrderRequest:
     take_profit: Decimal | None = None
 
 
+class NamedOrder(Protocol):
+    """What names an order of ours: a request to place it, or an `OrderName`."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def order_link_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class OrderName:
+    """An order by its coin and our id of it."""
+
+    symbol: str
+    order_link_id: str
+
+
 @dataclass(frozen=True)
 class OrderAck:
     """Bybit has taken the order over; what became of it is told by the stream and by asking."""
@@ -176,7 +195,7 @@ class Position:
 
 @dataclass(frozen=True)
 class ClosedPnl:
-    """What one closing order made, fees included, as Bybit counts it."""
+    """What one closing order made, fees included, as Bybit counts it; its own fee where that is told."""
 
     symbol: str
     exchange_order_id: str
@@ -186,6 +205,7 @@ class ClosedPnl:
     avg_exit_price: Decimal
     pnl_usd: Decimal
     created_at: datetime
+    close_fee_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)

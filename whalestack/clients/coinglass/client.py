@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 import stamina
 
+from whalestack.clients.coinglass.archiving import open_transport
 from whalestack.clients.coinglass.budget import CallBudget, Permit
 from whalestack.clients.coinglass.envelope import Envelope
 from whalestack.clients.coinglass.errors import (
@@ -76,14 +77,8 @@ class CoinglassClient:
     @classmethod
     def from_settings(cls, settings: Settings, budget: CallBudget) -> Self:
         """The client that the settings describe; nothing connects yet."""
-        transport = Transport(
-            settings.coinglass_url,
-            settings.coinglass_api_key,
-            timeout_s=settings.coinglass_timeout_s,
-            max_bytes=settings.coinglass_max_reply_mb * 1_000_000,
-        )
         return cls(
-            transport,
+            open_transport(settings),
             budget,
             model=settings.coinglass_model,
             wait_s=settings.coinglass_budget_wait_s,

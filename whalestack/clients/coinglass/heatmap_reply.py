@@ -43,9 +43,12 @@ class _Reply(msgspec.Struct):
 _REPLY = msgspec.json.Decoder(_Reply, strict=False)
 _MAP = msgspec.json.Decoder(_Map | None, strict=False)
 _NUMBERS = msgspec.json.Decoder(list[float | None])
+_FLOATS = msgspec.json.Decoder(list[float])
 _CELLS = msgspec.json.Decoder(list[tuple[float, float, float]], strict=False)
 _CELL_OF_COLUMN = rb"\[%d,(?:(\d{1,6}),(\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?)\])?"
 _NOT_OF_NUMBERS = b'[]" \t\r\n'
+_OF_NUMBERS = b'0123456789.eE+-" \t\r\n'
+_FRAME_OF_CELL = b"[,,],"
 
 
 def decode_heatmap(body: bytes, coin: str, timeframe: str, *, all_columns: bool = False) -> Heatmap:
@@ -181,31 +184,36 @@ def _all_cells(triples: bytes, what: str) -> tuple[Ints, Ints, Floats]:
     table = _flat_cells(triples)
     if table is None:
         table = _checked_cells(triples, what)
-    indices = table[:, :2]
-    # Beyond 2**31 a float would overflow on its way to an index.
-    if indices.size and not ((np.abs(indices) < 2**31).all() and (indices == np.floor(indices)).all()):
+    columns, rows, values = np.ascontiguousarray(table.T)
+    return _indices(columns, what), _indices(rows, what), values
+
+
+def _indices(numbers: Floats, what: str) -> Ints:
+    # Beyond 2**31 a float would overflow on its way to an index; NaN fails the comparison as well.
+    if numbers.size and not (numbers.min() > -(2**31) and numbers.max() < 2**31):
+        raise CoinglassBadReply(f"{what}: a cell's column or level is out of all bounds")
+    indices = numbers.astype(np.int64)
+    if not np.array_equal(indices, numbers):
         raise CoinglassBadReply(f"{what}: a cell's column or level is no whole number")
-    return indices[:, 0].astype(np.int64), indices[:, 1].astype(np.int64), table[:, 2].copy()
+    return indices
 
 
 def _flat_cells(triples: bytes) -> Floats | None:
     """(N, 3) cells read as one long list of numbers, half the time of reading lists of three.
 
-    None where not every inner list holds three: 3k commas stand before cell k.
+    None where anything but numbers is left of a list of lists of three when they are taken out.
     """
-    text = np.frombuffer(triples, dtype=np.uint8)
-    openings = np.flatnonzero(text == ord("["))[1:]
-    commas_before = np.searchsorted(np.flatnonzero(text == ord(",")), openings)
-    if not np.array_equal(commas_before, 3 * np.arange(openings.size)):
+    frame = triples.translate(None, _OF_NUMBERS)
+    cells = len(frame) // len(_FRAME_OF_CELL)
+    if cells == 0 or frame != b"[" + (_FRAME_OF_CELL * cells)[:-1] + b"]":
         return None
     try:
-        numbers = _NUMBERS.decode(b"[" + triples.translate(None, _NOT_OF_NUMBERS) + b"]")
+        numbers = _FLOATS.decode(b"[" + triples.translate(None, _NOT_OF_NUMBERS) + b"]")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if len(numbers) != 3 * openings.size:
-        return None
-    table = np.array(numbers, dtype=np.float64).reshape(-1, 3)
-    return None if np.isnan(table).any() else table
+    return (
+        np.fromiter(numbers, np.float64, len(numbers)).reshape(-1, 3) if len(numbers) == 3 * cells else None
+    )
 
 
 def _checked_cells(triples: bytes, what: str) -> Floats:

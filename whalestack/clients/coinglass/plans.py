@@ -44,3 +44,20 @@ _ALL = (
     Plan("enterprise", None, heat_maps=True, coins_markets=True),
 )
 PLANS: Mapping[str, Plan] = MappingProxyType({plan.name: plan for plan in _ALL})
+
+
+def plan_obstacle(named: str, told: str | None) -> str | None:
+    """What is wrong with the plan, None if nothing is.
+
+    Args:
+        named: COINGLASS_PLAN, "" if not said.
+        told: the level that CoinGlass says the key has, None where it does not tell.
+    """
+    level = (told or "").lower()
+    if named and level and named != level:
+        return f"COINGLASS_PLAN is {named}, CoinGlass says {level}: set it to that"
+    plan = PLANS.get(level or named)
+    if plan is None or plan.heat_maps:
+        return None
+    able = " or ".join(each.name for each in PLANS.values() if each.heat_maps and each.name)
+    return f"the CoinGlass plan {plan.name} serves no heat maps: it takes {able}"

@@ -41,6 +41,15 @@ QUOTE = "USDT"
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 _HOUR_MS = 3_600_000
 _NAMED_AT_MOST = 50
+_NEEDED = {
+    "symbol",
+    "baseCoin",
+    "priceScale",
+    "priceFilter",
+    "lotSizeFilter",
+    "leverageFilter",
+    "fundingInterval",
+}
 
 
 class ArchivedMarket(PlayedMarket):
@@ -117,8 +126,12 @@ def _quoted(past: ArchivedPast) -> set[str]:
 
 def _map_keys(index: ReplyIndex) -> dict[tuple[str, str], Key]:
     """How each coin's map of a range was asked for."""
-    keys = index.keys("coinglass", f"{HEATMAPS}*")
-    return {(dict(key[2])["symbol"], dict(key[2])["range"]): key for key in keys if len(key[2]) == 2}
+    found = {}
+    for key in index.keys("coinglass", f"{HEATMAPS}*"):
+        asked = dict(key[2])
+        if asked.keys() == {"symbol", "range"}:
+            found[asked["symbol"], asked["range"]] = key
+    return found
 
 
 def _instrument_rows(index: ReplyIndex, at_ms: int) -> dict[str, dict[str, Any]]:
@@ -127,11 +140,17 @@ def _instrument_rows(index: ReplyIndex, at_ms: int) -> dict[str, dict[str, Any]]
     earlier = [reply for reply in replies if reply[0] <= at_ms]
     rows: dict[str, dict[str, Any]] = {}
     for _, _, result in earlier or replies[::-1]:
-        for row in result.get("list", []):
-            is_ours = row.get("quoteCoin") == QUOTE and row.get("contractType") == "LinearPerpetual"
-            if is_ours and row.get("status") == "Trading":
-                rows[row["symbol"]] = row
+        listed = result.get("list") if isinstance(result, dict) else None
+        rows |= {row["symbol"]: row for row in listed or () if _is_contract(row)}
     return rows
+
+
+def _is_contract(row: object) -> bool:
+    """Whether a row is one of a perpetual that trades, and whole enough to trade by."""
+    if not isinstance(row, dict) or not row.keys() >= _NEEDED:
+        return False
+    kind = (row.get("quoteCoin"), row.get("contractType"), row.get("status"))
+    return kind == (QUOTE, "LinearPerpetual", "Trading")
 
 
 def _playable(fives: Mapping[str, Rows], start_ms: int, folder: Path) -> tuple[str, ...]:

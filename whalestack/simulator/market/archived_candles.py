@@ -3,7 +3,8 @@
 Five-minute candles of a coin come from, the later overruling the earlier:
 
 1. its archived tickers: the last prices seen in the five minutes, the turnover of a day over 288;
-2. the candles in its archived 24h or 12h heat maps: CoinGlass's price, turnover of all exchanges;
+2. the candles in its archived 24h or 12h heat maps: CoinGlass's price; turnover of all exchanges,
+   brought down to Bybit's share where there are candles of both;
 3. Bybit's own five-minute klines, and its one-minute klines where all five are there.
 
 A candle counts once it had closed when its reply came.
@@ -39,7 +40,7 @@ Rows = dict[int, Row]
 """By the moment at which a candle opens, ms."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TickerPoint:
     """What a ticker said of a coin."""
 
@@ -119,13 +120,21 @@ def fives_of(symbol: str, past: ArchivedPast, index: ReplyIndex, maps: Mapping[t
         index: of the archive.
         maps: how each coin's map of a range was asked for, by (coin, range).
     """
-    minutes = past.klines["1"].get(symbol, {})
-    return (
-        _from_tickers(past.tickers.get(symbol, []))
-        | _from_maps(symbol, index, maps)
-        | past.klines["5"].get(symbol, {})
-        | _joined(minutes)
-    )
+    own = past.klines["5"].get(symbol, {}) | _joined(past.klines["1"].get(symbol, {}))
+    told = _of_one_exchange(_from_maps(symbol, index, maps), own)
+    return _from_tickers(past.tickers.get(symbol, [])) | told | own
+
+
+def _of_one_exchange(maps: Rows, own: Rows) -> Rows:
+    """Candles of all exchanges with the turnover that Bybit's share of it is where both are known.
+
+    Where one source ends and the other begins, volume would jump otherwise.
+    """
+    shares = [own[start][5] / row[5] for start, row in maps.items() if start in own and row[5] > 0]
+    if not shares:
+        return maps
+    share = float(np.median(shares))
+    return {start: (*row[:4], row[4] * share, row[5] * share) for start, row in maps.items()}
 
 
 def _joined(minutes: Rows) -> Rows:
