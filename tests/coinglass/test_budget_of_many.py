@@ -18,7 +18,7 @@ from whalestack.clients.coinglass.budget import RedisCallBudget
 from whalestack.clients.coinglass.errors import BudgetExhausted
 
 PROCESSES, THREADS = 4, 4
-LIMIT, WINDOW_S, WINDOWS = 100, 1.0, 4
+LIMIT, WINDOW_S, WINDOWS = 100, 1.0, 3
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_the_reserve_stays_free_however_hungry_the_rounds_are(store: redis.Redis
     with ThreadPoolExecutor(8) as pool:
         running = [pool.submit(hungry, n) for n in range(8)]
         try:
-            for _ in range(3):
+            for _ in range(2):
                 for _ in range(6):
                     call(budget, urgent=True, used=0)
                 with pytest.raises(BudgetExhausted):
