@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,6 +39,7 @@ from whalestack.db.models import CoinLiquidationPattern, CoinThreshold
 from whalestack.db.ranking_store import insert_ranking
 from whalestack.logs import configure_logging
 from whalestack.math.clusters import find_clusters
+from whalestack.math.directions import Direction
 from whalestack.math.imbalance import aggregate_imbalance
 from whalestack.math.timeframes import TIMEFRAMES
 from whalestack.scanners import ranking
@@ -121,7 +122,7 @@ def fill(bench: BenchDatabase, coins: int) -> float:
     bench.run(THRESHOLDS, now=NOW)
     bench.run(RECORDS, now=NOW, timeframes=list(TIMEFRAMES))
     pool = every_level_moves(POOL_COINS, fetches=STORED_FETCHES)
-    levels = 0
+    levels = 0.0
     for number in range(STORED_FETCHES):
         here = [each.fetched for each in pool if each.number == number]
         maps = list(_for_every_coin(here, coins))
@@ -150,7 +151,7 @@ def _for_every_coin(pool: Sequence[FetchedMap], coins: int) -> Iterator[FetchedM
 
 def shares(scanner: RankingScanner) -> dict[str, float]:
     """Per cent of the time by stage, over a few runs with stopwatches."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     stages = (
         ("decode", heatmap_store, ("unpack_all", "LevelMap")),
         (
@@ -170,11 +171,11 @@ def shares(scanner: RankingScanner) -> dict[str, float]:
         total = time.perf_counter() - started
     spent["query"] -= spent["decode"]  # it happens inside of the query's function
     spent["everything_else"] = total - sum(spent.values())
-    return {name: round(100 * seconds / total, 1) for name, seconds in spent.most_common()}
+    return {name: round(100 * seconds / total, 1) for name, seconds in spent.items()}
 
 
 @contextmanager
-def _stopwatches(stages: Sequence[tuple[str, Any, Sequence[str]]], spent: Counter[str]) -> Iterator[None]:
+def _stopwatches(stages: Sequence[tuple[str, Any, Sequence[str]]], spent: dict[str, float]) -> Iterator[None]:
     originals = [(module, name, getattr(module, name)) for _, module, names in stages for name in names]
     for stage, module, names in stages:
         for name in names:
@@ -186,13 +187,13 @@ def _stopwatches(stages: Sequence[tuple[str, Any, Sequence[str]]], spent: Counte
             setattr(module, name, original)
 
 
-def _timed(function: Callable[..., Any], stage: str, spent: Counter[str]) -> Callable[..., Any]:
+def _timed(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         try:
             return function(*args, **kwargs)
         finally:
-            spent[stage] += time.perf_counter() - started  # type: ignore[assignment]
+            spent[stage] += time.perf_counter() - started
 
     return timed
 
@@ -215,7 +216,7 @@ def _rank_one(bench: BenchDatabase, symbol: str, now: Any) -> None:
         ).all()
         typical = work.session.get(CoinThreshold, symbol)
         found = aggregate_imbalance([each.level_map for each in maps], neutral_band_pct=2.0)
-        side = "LONG" if found.short_usd >= found.long_usd else "SHORT"
+        side: Direction = "LONG" if found.short_usd >= found.long_usd else "SHORT"
         target = nearest_target(clusters, side, maps[0].level_map.price)
         size = side_size_usd(clusters, "short", TIMEFRAMES) / (typical.avg_cluster_size if typical else 1.0)
         success = sum(each.hits for each in patterns) / sum(each.observations for each in patterns)

@@ -28,6 +28,7 @@ from refresh_runs.competition import Competition
 from refresh_runs.costs import Costs
 from refresh_runs.rounds import await_quiet, await_round, last_round, measure_round, roots, told
 from refresh_runs.system import RefreshSystem, running_system, start_beat
+from refresh_runs.units import unit_costs
 
 from whalestack.logs import configure_logging
 
@@ -97,6 +98,7 @@ def unlimited(coins: int, options: argparse.Namespace) -> dict[str, Any]:
                 rounds.append(measure_round(system, costs, UNLIMITED_WITHIN_S))
                 _say(json.dumps(rounds[-1]))
                 await_quiet(system)
+        units = unit_costs(system)
         return {
             "coins": _followed(system),
             "heatmap_workers": system.settings.heatmap_workers,
@@ -106,6 +108,7 @@ def unlimited(coins: int, options: argparse.Namespace) -> dict[str, Any]:
             "target_memory_mb": MEMORY_TARGET_MB,
             "reached": all(_is_reached(each) for each in rounds),
             "stored": _stored(system),
+            "unit_cpu_ms": units,
         }
 
 

@@ -17,15 +17,14 @@ import os
 import random
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from latency_runs.prepared import no_majors, put_maps, rank_coins
+from latency_runs.probe import Probe
 from latency_runs.stages import STAGES, Journey, Spike, journeys, spread
 from latency_runs.system import System, running_system
 from sqlalchemy import text
@@ -36,7 +35,6 @@ from whalestack.logs import configure_logging
 SPARE = 1.15
 PREPARED_BEFORE_S = 4.0
 SETTLES_IN_S = 12.0
-PROBE_EVERY_S = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,9 +59,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--spikes", type=int, default=320, help="how many; 300 must end in an order")
     parser.add_argument("--per-s", type=float, default=1.5, help="spikes in a second")
-    parser.add_argument(
-        "--calls-per-min", type=int, default=1200, help="CoinGlass's plan; what rounds may use"
-    )
+    parser.add_argument("--calls-per-min", type=int, default=1200, help="CoinGlass's plan")
     parser.add_argument("--without-refresh", action="store_true", help="no rounds of heat maps beside it")
     parser.add_argument("--seed", type=int, default=1, help="of the market and the order of coins")
     parser.add_argument("--run-dir", type=Path, default=Path(".run/latency"), help="for data and logs")
@@ -92,12 +88,12 @@ def measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
         rank_coins(work.session, {symbol: prices[symbol] for symbol in order}, system.runtime.clock.now())
     load_before, began_s = os.getloadavg()[0], time.monotonic()
     system.begin_measuring_cpu()
-    with _Probe(system) as probe:
+    with Probe(system.settings.simulator_port) as probe:
         spikes = _spike_all(system, order, options)
     cpu, elapsed_s = system.cpu_shares(), time.monotonic() - began_s
     time.sleep(SETTLES_IN_S)
     with system.runtime.db.begin() as work:
-        found = journeys(spikes, work.session, system.logs, _events(system))
+        found = journeys(spikes, work.session, system.logs, system.record.all_events())
         maps = work.session.scalar(text("select sum(maps_stored + maps_unchanged) from refresh_rounds"))
     return summary(found, options) | {
         "elapsed_s": round(elapsed_s, 1),
@@ -150,40 +146,6 @@ def prepare(system: System, symbol: str) -> float:
         open_interest=(tick.open_interest or 0.0) * 1.10,
     )
     return goal
-
-
-def _events(system: System) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while page := system.record.events(after_seq=found[-1]["seq"] if found else 0):
-        found += page
-    return found
-
-
-class _Probe:
-    """Asks the simulator the smallest question all the time: what of each call is its own."""
-
-    def __init__(self, system: System) -> None:
-        self._port = system.settings.simulator_port
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.took_ms: list[float] = []
-
-    def __enter__(self) -> _Probe:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
-        while not self._stop.wait(PROBE_EVERY_S):
-            began_s = time.perf_counter()
-            connection.request("GET", "/v5/market/time")
-            connection.getresponse().read()
-            self.took_ms.append((time.perf_counter() - began_s) * 1000)
-        connection.close()
 
 
 def summary(found: Sequence[Journey], options: argparse.Namespace) -> dict[str, Any]:

@@ -132,6 +132,13 @@ class ExchangeRecord:
         """Put Bybit's clock ahead of ours."""
         self._post("/sim/clock", {"ahead_ms": ahead_ms})
 
+    def all_events(self, kind: str | None = None) -> list[Row]:
+        """The whole record, or all of one kind, oldest first."""
+        found: list[Row] = []
+        while page := self.events(after_seq=found[-1]["seq"] if found else 0, kind=kind):
+            found += page
+        return found
+
     def _get(self, path: str, **params: Any) -> Any:
         reply = requests.get(f"{self.url}{path}", params=params, timeout=20)
         reply.raise_for_status()

@@ -78,7 +78,7 @@ def run_once(plan: RunPlan, run_dir: Path) -> RunResult:
         struck = _hurt(system, watch, plan)
         say(f"run {plan.seed}: {struck.total()} faults after {time.monotonic() - began_s:.0f} s")
         load.no_more_signals()
-        rested = _rest(system, watch, load)
+        rested = rest(system, watch, load)
         load.stop()
         watch.stop()
         judgement = judge(system)
@@ -149,7 +149,7 @@ def _wait_until_whole(system: System, within_s: float = 20.0) -> bool:
     return False
 
 
-def _rest(system: System, watch: RecoveryWatch, load: Load) -> bool:
+def rest(system: System, watch: RecoveryWatch, load: Load) -> bool:
     """Until everything is told and nothing is on its way; False if that does not come."""
     end_s = time.monotonic() + PLAYS_END_WITHIN_S
     while not load.is_idle() and time.monotonic() < end_s:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,13 +157,16 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def running_system(run_dir: Path, *, seed: int, coins: int) -> Iterator[System]:
+def running_system(
+    run_dir: Path, *, seed: int, coins: int, changes: Mapping[str, str] | None = None
+) -> Iterator[System]:
     """Start everything, keep it alive, and end it with the block.
 
     Args:
         run_dir: for the stores' data and the processes' logs.
         seed: of the simulated market.
         coins: how many coins are traded.
+        changes: of the settings besides, by their upper-case names.
     """
     with (
         # As in production: a commit that was acknowledged outlives a kill -9 of the server, and so
@@ -172,7 +175,7 @@ def running_system(run_dir: Path, *, seed: int, coins: int) -> Iterator[System]:
         EmbeddedRedis(run_dir / "redis", durable=True) as broker,
     ):
         stores = EmbeddedStores(postgres, broker)
-        values = settings_values(seed, coins) | stores.settings()
+        values = settings_values(seed, coins) | dict(changes or {}) | stores.settings()
         values |= {"DATABASE_URL": fresh_database(stores, DATABASE), "RUN_DIR": str(run_dir)}
         env_file = run_dir / "faults.env"
         settings = settings_of_run(values, env_file)

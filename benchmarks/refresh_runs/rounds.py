@@ -73,11 +73,20 @@ def await_round(system: RefreshSystem, after: int, asked_at: float, within_s: fl
 
 def measure_round(system: RefreshSystem, costs: Costs, within_s: float) -> dict[str, Any]:
     """Send a round, wait for its end, and say what it took."""
-    after, counts, asked_at, mark = last_round(system), system.coinglass_counts(), time.time(), costs.mark()
+    after, counts, commands = last_round(system), system.coinglass_counts(), redis_commands(system)
+    asked_at, mark = time.time(), costs.mark()
     costs.forget_peak()
     system.celery.send_task("heatmap.refresh")
     found = await_round(system, after, asked_at, within_s)
-    return told(system, costs, found, counts, costs.since(mark))
+    line = told(system, costs, found, counts, costs.since(mark))
+    line["redis_commands_per_map"] = round((redis_commands(system) - commands) / found.maps_due, 1)
+    line["redis_used_mb"] = round(system.runtime.redis.info("memory")["used_memory_peak"] / 1e6, 1)
+    return line
+
+
+def redis_commands(system: RefreshSystem) -> int:
+    """Commands that Redis has carried out so far, those of its scripts among them."""
+    return int(system.runtime.redis.info("stats")["total_commands_processed"])
 
 
 def told(

@@ -18,7 +18,7 @@ from whalestack.clients.coinglass.budget import RedisCallBudget
 from whalestack.clients.coinglass.errors import BudgetExhausted
 
 PROCESSES, THREADS = 4, 4
-LIMIT, WINDOW_S, WINDOWS = 100, 1.0, 4
+LIMIT, WINDOW_S, WINDOWS = 100, 1.0, 3
 
 
 @pytest.fixture
@@ -62,6 +62,17 @@ def granted(budget: RedisCallBudget, *, urgent: bool = False, most: int = 2000) 
     return most
 
 
+def begun(budget: RedisCallBudget, most: int = 2000) -> int:
+    """How many calls begin at once; none of them is answered."""
+    for count in range(most):
+        try:
+            with budget.call(urgent=False, wait_s=0):
+                pass
+        except BudgetExhausted:
+            return count
+    return most
+
+
 def work_of_one_process(url: str, start: Barrier, arrived: SimpleQueue[list[float]]) -> None:
     """Threads that call as often as they may; a call arrives somewhere between its grant and its answer."""
     with redis.Redis.from_url(url) as store:
@@ -85,8 +96,9 @@ def work_of_one_process(url: str, start: Barrier, arrived: SimpleQueue[list[floa
 
 
 def test_many_processes_never_exceed_the_limit_and_leave_nothing_unused(redis_state_url: str) -> None:
-    """4 processes of 4 threads start at once: 100 calls in any second, none more, and the next hundred
-    is made within 2 % of a second after the one before it."""
+    """4 processes of 4 threads start at once: 100 calls in any second, none more, and each call's place
+    is taken again within a tenth of a second of falling free. That is what a busy machine needs to wake
+    up; of a real window, a minute, it is 0.2 %."""
     context = multiprocessing.get_context("fork")
     start, arrived = context.Barrier(PROCESSES), context.SimpleQueue()
     workers = [
@@ -102,7 +114,7 @@ def test_many_processes_never_exceed_the_limit_and_leave_nothing_unused(redis_st
     assert min(cycles) >= WINDOW_S
     # A busy machine may cut off the last window's calls, never those of the windows before.
     assert (WINDOWS - 1) * LIMIT <= len(moments) <= WINDOWS * LIMIT
-    assert median(cycles) <= 1.02 * WINDOW_S
+    assert median(cycles) <= WINDOW_S + 0.1
 
 
 def test_the_reserve_stays_free_however_hungry_the_rounds_are(store: redis.Redis) -> None:
@@ -121,7 +133,7 @@ def test_the_reserve_stays_free_however_hungry_the_rounds_are(store: redis.Redis
     with ThreadPoolExecutor(8) as pool:
         running = [pool.submit(hungry, n) for n in range(8)]
         try:
-            for _ in range(3):
+            for _ in range(2):
                 for _ in range(6):
                     call(budget, urgent=True, used=0)
                 with pytest.raises(BudgetExhausted):
@@ -154,17 +166,34 @@ def test_the_servers_word_is_followed_down_and_up(store: redis.Redis) -> None:
 
 
 def test_after_a_429_the_window_says_when_to_go_on(store: redis.Redis) -> None:
-    """The 429 says nothing of a count: whoever asks has to wait out its pause, and then until calls of
-    our own have left the window; one for one, no rush."""
+    """The 429 says nothing of a count: nobody calls in its pause, and after it one asks and no other,
+    until calls of our own have left the window; one for one, no rush."""
     budget = a_budget(store, 10, window_s=0.6)
     for _ in range(3):
         call(budget, used=1)
     time.sleep(0.3)
     call(budget, pause_s=0.05)
-    time.sleep(0.1)
     assert 0 == granted(a_budget(store, 10, window_s=0.6), urgent=True)
-    time.sleep(0.25)
-    assert 3 == granted(budget)
+    time.sleep(0.06)
+    with budget.call(urgent=False, wait_s=0):
+        assert 0 == granted(a_budget(store, 10, window_s=0.6), urgent=True)
+        time.sleep(0.29)
+        assert 2 == begun(budget)
+
+
+def test_what_the_asking_call_is_told_after_a_429_holds(store: redis.Redis) -> None:
+    """Again a 429: a pause again. A count of 8: two are left. An answer without a count: all that is left."""
+    budget = a_budget(store, 10)
+    call(budget, pause_s=0.02)
+    for told, left in (({"pause_s": 0.02}, 0), ({"used": 8}, 2)):
+        time.sleep(0.03)
+        call(budget, **told)
+        assert left == granted(budget)
+    store.flushdb()
+    call(budget, used=1)
+    call(budget, pause_s=0.02)
+    time.sleep(0.03)
+    assert 8 == granted(budget)
 
 
 def test_a_429_that_tells_the_count_is_believed(store: redis.Redis) -> None:

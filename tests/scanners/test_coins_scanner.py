@@ -308,12 +308,16 @@ def test_a_coin_whose_row_is_unreadable_is_not_taken_for_delisted(scene: Scene) 
 
 
 def test_a_list_that_lacks_a_third_of_the_coins_is_not_believed(scene: Scene) -> None:
-    """A page was lost on the way: ending a hundred coins for it would be worse than an hour's delay."""
+    """A page was lost on the way: ending a hundred coins for it would be worse than an hour's delay.
+    When the third answer is the same it is true: another exchange, or a great tidying up."""
     many = [instrument(f"C{number}USDT") for number in range(90)]
     scene.refresh(*many)
     with pytest.raises(TryAgain, match="30 of 90 known coins no more"):
         scene.refresh(*many[30:])
     assert "Trading" == scene.coin("C0USDT").status
+    scene.clock.advance(3 * 3600)
+    assert len(scene.refresh().gone) == 30
+    assert "Gone" == scene.coin("C0USDT").status
 
 
 @pytest.mark.parametrize(

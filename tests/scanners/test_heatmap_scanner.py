@@ -17,10 +17,9 @@ from whalestack.clients.coinglass.errors import (
     CoinglassUnavailable,
 )
 from whalestack.clients.coinglass.types import EndpointUsage
-from whalestack.config import HeatmapSource
 from whalestack.db.models import ApiUsage, LiquidationCluster
 from whalestack.dispatch import Job
-from whalestack.errors import StopAndTell, TryAgain
+from whalestack.errors import TryAgain
 from whalestack.math.timeframes import SERVED_TIMEFRAMES, TIMEFRAMES
 
 
@@ -219,13 +218,6 @@ def test_without_a_budget_no_round_is_started(scene: Scene) -> None:
     scanner = scene.scanner()
     with pytest.raises(BudgetUnavailable):
         scanner.start_round()
-    assert [] == scene.dispatcher.jobs
-
-
-def test_maps_of_the_own_model_are_not_promised(scene: Scene) -> None:
-    """The setting exists before the model does; a round says so instead of asking CoinGlass."""
-    with pytest.raises(StopAndTell, match="HEATMAP_SOURCE=model is not built yet"):
-        scene.scanner(heatmap_source=HeatmapSource.MODEL).start_round()
     assert [] == scene.dispatcher.jobs
 
 

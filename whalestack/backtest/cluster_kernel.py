@@ -30,6 +30,7 @@ from whalestack.math.clusters import (
     OUTSTANDING_RATIO,
 )
 from whalestack.math.imbalance import CELL_STEPS, LEAST_CELL_PCT
+from whalestack.math.liquidation_pass import LEAST_SHARE
 
 MOST_FOUND = 128
 """Clusters of one map: far more than a map of a few hundred levels can have."""
@@ -344,21 +345,31 @@ def _learn(book: Book, refresh: int) -> None:
 
 
 @compiled
+def _shown(values: Floats, shown: Floats) -> None:
+    """What a map shows of a column: levels below a share of the largest are left out."""
+    most = 0.0
+    for level in range(values.size):
+        most = max(most, values[level])
+    least = LEAST_SHARE * most
+    for level in range(values.size):
+        shown[level] = values[level] if values[level] >= least else 0.0
+
+
+@compiled
 def _largest_per_cell(
-    columns: Columns, asked: int, reach_pct: Floats, price: float, width: float, above: bool, cells: Floats
+    shown: Floats, levels: Floats, first: int, price: float, width: float, above: bool, cells: Floats
 ) -> float:
-    """Sum over cells of the largest value any range has in the cell, USD; cells (2, N) is a place to work."""
+    """Sum over cells of the largest value any range shows in the cell, USD; cells (2, N) is a place to work."""
     cells[:] = 0.0
     most = 0
-    for which in range(reach_pct.size):
-        first, size = _window(columns, asked, reach_pct[which])
+    for which in range(shown.shape[0]):
         touched = 0
-        for level in range(first, first + size):
-            at = columns.levels[level]
+        for level in range(shown.shape[1]):
+            at = levels[first + level]
             if (at > price) != above or at == price:
                 continue
             cell = int(np.floor(abs(np.log(at / price)) / width))
-            cells[1, cell] += columns.values[asked, which, level - columns.firsts[asked]]
+            cells[1, cell] += shown[which, level]
             touched = max(touched, cell + 1)
         for cell in range(touched):
             cells[0, cell] = max(cells[0, cell], cells[1, cell])
@@ -371,20 +382,8 @@ def _largest_per_cell(
 
 
 @compiled
-def _window(columns: Columns, asked: int, reach_pct: float) -> tuple[int, int]:
-    """First level and number of levels of a range's map, within its reach of the price."""
-    first = columns.firsts[asked]
-    size = columns.values.shape[2]
-    price, ratio = columns.closes[asked], 1 + reach_pct / 100
-    begin = first + np.searchsorted(columns.levels[first : first + size], price / ratio)
-    end = first + np.searchsorted(columns.levels[first : first + size], price * ratio)
-    return begin, end - begin
-
-
-@compiled
 def follow(
     columns: Columns,
-    reach_pct: Floats,
     past: Past,
     first_refresh: int,
     horizons: Ints,
@@ -396,7 +395,6 @@ def follow(
 
     Args:
         columns: of the refreshes.
-        reach_pct: (R,) how far each range's map reaches.
         past: minutes.
         first_refresh: number of the first one.
         horizons: (R,) refreshes in which a cluster of each range must be hit.
@@ -404,26 +402,25 @@ def follow(
         weigh: (A,) at which of them long and short over all ranges are asked for.
         book: changed in place; large enough.
     """
-    held = np.empty(columns.values.shape[2])
+    ranges, width = columns.values.shape[1], columns.values.shape[2]
+    held, shown = np.empty(width), np.empty((ranges, width))
     found, sides = np.empty((MOST_FOUND, 8)), np.empty(MOST_FOUND, dtype=np.int64)
-    cells = np.empty((2, columns.values.shape[2] + 8))
+    cells = np.empty((2, width + 8))
     for asked in range(columns.closes.size):
-        refresh, price = first_refresh + asked, columns.closes[asked]
+        refresh, price, first = first_refresh + asked, columns.closes[asked], columns.firsts[asked]
         book.seen_from[refresh] = book.counts[SIGHTINGS]
-        widest = LEAST_CELL_PCT / 100
-        for which in range(reach_pct.size):
+        slack = usual_step(columns.levels, first, width)
+        for which in range(ranges):
             if refresh > 0:
                 _judge(book, past, refresh, which, horizons[which])
-            first, size = _window(columns, asked, reach_pct[which])
-            begin = first - columns.firsts[asked]
-            values = columns.values[asked, which, begin : begin + size]
-            count = clusters_of(values, columns.levels, first, price, held, found, sides)
-            slack = usual_step(columns.levels, first, size)
-            widest = max(widest, CELL_STEPS * slack / price)
+            _shown(columns.values[asked, which], shown[which])
+            count = clusters_of(shown[which], columns.levels, first, price, held, found, sides)
             _see(book, which, refresh, found, sides, count, slack)
         book.seen_from[refresh + 1] = book.counts[SIGHTINGS]
         _side_sizes(book, refresh, tradable)
         _learn(book, refresh)
         if weigh[asked]:
-            book.sides[refresh, 0] = _largest_per_cell(columns, asked, reach_pct, price, widest, False, cells)
-            book.sides[refresh, 1] = _largest_per_cell(columns, asked, reach_pct, price, widest, True, cells)
+            cell = max(LEAST_CELL_PCT / 100, CELL_STEPS * slack / price)
+            for side in range(2):
+                total = _largest_per_cell(shown, columns.levels, first, price, cell, side == 1, cells)
+                book.sides[refresh, side] = total

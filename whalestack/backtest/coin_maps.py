@@ -121,7 +121,6 @@ class CoinMaps:
     def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         rules = self.rules
         model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
-        reach = np.full(len(rules.timeframes), rules.reach_pct)
         tradable = np.array([each in TRADABLE_TIMEFRAMES for each in rules.timeframes])
         each = rules.refresh_ms // bars.bar_ms
         taken = 0
@@ -137,13 +136,12 @@ class CoinMaps:
                 bars.turnover_usd[part],
                 bars.open_interest[part],
                 column_at=at,
-                reach_pct=rules.reach_pct * 1.05,
+                reach_pct=rules.reach_pct,
             )
             taken = end
             self._make_room(count)
             kernel.follow(
                 kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes),
-                reach,
                 self._past,
                 first,
                 rules.horizons(),
@@ -253,6 +251,25 @@ class CoinMaps:
             adverse_pct=figures[:, kernel.ADVERSE],
         )
 
+    def followed(self) -> list[Followed]:
+        """Every cluster with what came of it."""
+        horizons = self.rules.horizons()
+        found = []
+        for number in range(self.clusters):
+            facts, figures = self._book.facts[number], self._book.figures[number]
+            hit = None if facts[kernel.DECIDED] < 0 else bool(facts[kernel.HIT_MINUTE] >= 0)
+            found.append(
+                Followed(
+                    self._cluster(number, float(figures[kernel.VALUE])),
+                    float(figures[kernel.PRICE]),
+                    int(facts[kernel.DETECTED]),
+                    int(horizons[facts[kernel.RANGE]]),
+                    hit,
+                    float(figures[kernel.ADVERSE]),
+                )
+            )
+        return found
+
     def has_clusters(self, number: int, refresh: int) -> bool:
         """Whether a range, by its number, has shown any cluster by a refresh."""
         facts = self._clusters_facts()
@@ -275,6 +292,26 @@ class Judged:
     is_short: NDArray[np.bool_]
     is_hit: NDArray[np.bool_]
     adverse_pct: Floats
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A cluster and what came of it.
+
+    Args:
+        cluster: as it was detected, with its latest value.
+        detected_price: of the coin at its detection.
+        detected, horizon: number of its first refresh, and refreshes in which it must be hit.
+        hit: None while it is undecided.
+        adverse_pct: how far price ran the other way until the verdict.
+    """
+
+    cluster: FollowedCluster
+    detected_price: float
+    detected: int
+    horizon: int
+    hit: bool | None
+    adverse_pct: float
 
 
 def _empty_book(refreshes: int, ranges: int) -> kernel.Book:

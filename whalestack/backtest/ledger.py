@@ -19,6 +19,7 @@ from whalestack.simulator.exchange.order import Execution
 from whalestack.simulator.exchange.protective_orders import STOP_LOSS
 
 ZERO = Decimal(0)
+END = "end_of_data"
 
 
 @dataclass
@@ -151,8 +152,27 @@ class Ledger:
         totals = plan.totals()
         status = "stopped_out" if plan.exit_reason == "stop_loss" else "closed"
         self._ended.append(EndedTrade(plan.symbol, plan.agent, status, from_ms(now_ms), totals.pnl_usd))
+        trade = self._closed(plan, totals, now_ms)
+        self.trades.append(trade)
+        del self.plans[plan.symbol]
+        return trade
+
+    def close_on_paper(self, plan: OpenPlan, price: Decimal, now_ms: int) -> None:
+        """Count a trade that is still open at the end as if the market had closed it there, fee and all.
+
+        Losers that are held on would flatter the others.
+        """
+        position = self._exchange.state.position(plan.symbol)
+        fee = position.size * price * self._exchange.state.fees.taker
+        opens = plan.fills[0].side
+        fill = FillFact("Sell" if opens == "Buy" else "Buy", price, position.size, fee, "Trade")
+        plan.exit_reason = END
+        totals = trade_totals(plan.direction, [*plan.fills, fill])
+        self.trades.append(self._closed(plan, totals, now_ms))
+
+    def _closed(self, plan: OpenPlan, totals: TradeTotals, now_ms: int) -> ClosedTrade:
         before = self._exchange.state.account.balance - totals.pnl_usd
-        trade = ClosedTrade(
+        return ClosedTrade(
             agent=plan.agent,
             symbol=plan.symbol,
             direction=plan.direction,
@@ -171,6 +191,3 @@ class Ledger:
             equity_pct=float(totals.pnl_usd / before * 100) if before > 0 else 0.0,
             reason=plan.exit_reason,
         )
-        self.trades.append(trade)
-        del self.plans[plan.symbol]
-        return trade

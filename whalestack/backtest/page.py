@@ -21,15 +21,16 @@ MOST_POINTS = 600
 
 _STYLE = """
 :root{color-scheme:light}
-body{font:15px/1.5 system-ui,sans-serif;color:#111827;background:#fff;max-width:1000px;
+body{font:15px/1.5 system-ui,sans-serif;color:#111827;background:#fff;max-width:1240px;
 margin:32px auto;padding:0 16px}
 h1{font-size:26px;margin-bottom:4px}h2{font-size:19px;margin-top:36px}h3{font-size:16px;margin:24px 0 6px}
 .lead{font-size:17px;padding:12px 16px;border-left:4px solid #dc2626;background:#fef2f2}
 .lead.even{border-color:#d97706;background:#fffbeb}.lead.gain{border-color:#059669;background:#ecfdf5}
 table{border-collapse:collapse;font-size:13px;margin:10px 0;font-variant-numeric:tabular-nums}
-th,td{padding:4px 9px;text-align:right;border-bottom:1px solid #e5e7eb;white-space:nowrap}
+th,td{padding:4px 7px;text-align:right;
+border-bottom:1px solid #e5e7eb;white-space:nowrap}
 th{color:#4b5563;font-weight:600}th:first-child,td:first-child{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;fill:#4b5563}
+.wide{overflow-x:auto}svg{width:100%;max-width:1000px;height:auto}text{font:12px system-ui,sans-serif;fill:#4b5563}
 .small{color:#4b5563;font-size:13px}code{font-size:12px;word-break:break-all}
 """
 

@@ -53,7 +53,7 @@ class Outcome:
     """What a run came to.
 
     Args:
-        trades: over, in the order of their ends.
+        trades: in the order of their ends; those still open at the end stand last, closed on paper there.
         decisions: every line.
         signals: how many.
         refusals: how many of each kind, over all traders.
@@ -141,6 +141,7 @@ class AccountRun:
         self._advance(self._played.end_ms - 1)
         self._clock.put(self._played.end_ms - 1)
         self._follow_marks()
+        self._close_on_paper()
         return Outcome(
             trades=tuple(self._ledger.trades),
             decisions=self._decisions,
@@ -151,6 +152,14 @@ class AccountRun:
             open_trades=tuple(position.symbol for position in self._exchange.state.open_positions()),
             points=self._counts.points,
         )
+
+    def _close_on_paper(self) -> None:
+        state = self._exchange.state
+        for plan in list(self._ledger.plans.values()):
+            side = state.position(plan.symbol).side
+            if side is not None:
+                price = state.quote(plan.symbol).touch(side.opposite)
+                self._ledger.close_on_paper(plan, price, self._played.end_ms - 1)
 
     # --- along the market ------------------------------------------------------------------
 

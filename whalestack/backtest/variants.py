@@ -58,8 +58,8 @@ def _built_in(name: str, settings: Settings, symbols: Sequence[str]) -> Settings
 
 
 def _short(strategy: str, options: Sequence[str]) -> str:
-    """An agent's name has sixteen letters at most."""
-    return "-".join((strategy[:9], *(each[0] for each in options)))
+    """An agent's name has sixteen letters at most: conservative-l-f."""
+    return "-".join((strategy, *(each[0] for each in options)))
 
 
 def title(settings: Settings) -> str:

@@ -51,9 +51,10 @@ def driver_rows(session: Session, statement: TextClause, parameters: Mapping[str
     """
     result = session.execute(statement, parameters)
     try:
-        return result.cursor.fetchall()  # type: ignore[attr-defined]
+        rows: list[Any] = result.cursor.fetchall()  # type: ignore[attr-defined]
     finally:
         result.close()
+    return rows
 
 
 def columns(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from whalestack.config import HeatmapSource
 from whalestack.runtime.stores import Stores
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from whalestack.scanners.coins import CoinScanner
     from whalestack.scanners.freshness import FreshnessScanner
     from whalestack.scanners.heatmap import HeatmapScanner
+    from whalestack.scanners.model_maps import ModelMaps
     from whalestack.scanners.moves import MoveScanner
     from whalestack.scanners.outcomes import OutcomeScanner
     from whalestack.scanners.ranking import RankingScanner
@@ -38,8 +40,25 @@ class Scanners(Stores):
     def heatmap_scanner(self) -> HeatmapScanner:
         from whalestack.scanners.heatmap import HeatmapScanner
 
+        if self.settings.heatmap_source is HeatmapSource.MODEL:
+            return HeatmapScanner(
+                db=self.db, settings=self.settings, clock=self.clock, live=self.live, own=self.model_maps
+            )
         return HeatmapScanner(
             db=self.db, coinglass=self.coinglass, settings=self.settings, clock=self.clock, live=self.live
+        )
+
+    @cached_property
+    def model_maps(self) -> ModelMaps:
+        from whalestack.scanners.model_candles import CandleKeeper
+        from whalestack.scanners.model_maps import ModelMaps
+
+        return ModelMaps(
+            db=self.db,
+            candles=CandleKeeper(db=self.db, market=self.bybit, clock=self.clock),
+            settings=self.settings,
+            clock=self.clock,
+            live=self.live,
         )
 
     @cached_property

@@ -37,9 +37,11 @@ CONTRACT_FIELDS = (
     "min_notional_usd",
     "max_leverage",
 )
-# An answer that lacks more than this of the known coins at once is not believed.
+# An answer that lacks more than this of the known coins at once is not believed, unless it is all
+# that was heard for so long: then it is the exchange, or another one than before.
 MOST_GONE_SHARE = 0.25
 ALWAYS_BELIEVED = 20
+DOUBTED_FOR = timedelta(hours=2, minutes=30)
 
 
 class CoinList(Protocol):
@@ -120,7 +122,7 @@ class CoinScanner:
         now = self._clock.now()
         with self._db.begin() as work:
             known = known_coins(work.session)
-            missing = _missing(known, instruments)
+            missing = _missing(known, instruments, now)
             found = self._judge(instruments, turnovers, supported, known, now)
             rows = [self._row(each, now) for each in found]
             changed = [row["symbol"] for row in rows if _has_changed(known.get(row["symbol"]), row)]
@@ -291,16 +293,18 @@ class CoinScanner:
         return report
 
 
-def _missing(known: Mapping[str, Coin], instruments: Sequence[Instrument]) -> list[str]:
+def _missing(known: Mapping[str, Coin], instruments: Sequence[Instrument], now: datetime) -> list[str]:
     """Known coins that are not listed now and were at the refresh before.
 
     Raises:
-        TryAgain: too many at once.
+        TryAgain: too many at once, for the first times.
     """
     listed = {each.symbol for each in instruments}
     before = [symbol for symbol, coin in known.items() if coin.status != GONE]
     missing = sorted(set(before) - listed)
-    if len(missing) > max(ALWAYS_BELIEVED, MOST_GONE_SHARE * len(before)):
+    heard_at = max((coin.updated_at for coin in known.values()), default=now)
+    is_doubted = now - heard_at < DOUBTED_FOR
+    if is_doubted and len(missing) > max(ALWAYS_BELIEVED, MOST_GONE_SHARE * len(before)):
         raise TryAgain(
             f"Bybit lists {len(missing)} of {len(before)} known coins no more; its answer is not believed"
         )

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 from sqlalchemy.orm import Session
 
-from whalestack.clients.coinglass.budget import CallBudget
-from whalestack.clients.coinglass.types import EndpointUsage
 from whalestack.clock import Clock
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.coin_store import FollowedCoin, followed_coins
@@ -34,7 +31,8 @@ from whalestack.errors import StopAndTell
 from whalestack.math.timeframes import SERVED_TIMEFRAMES
 from whalestack.scanners.freshness import FreshnessScanner
 from whalestack.scanners.heatmap_reports import BatchReport, RefetchReport, RoundReport
-from whalestack.scanners.map_fetcher import Fetched, HeatmapPort, LivePrices, MapFetcher, Wanted
+from whalestack.scanners.map_fetcher import Fetched, LivePrices, MapFetcher, Wanted
+from whalestack.scanners.map_sources import BudgetedHeatmaps, CountedCalls, OwnMaps
 from whalestack.scanners.planner import MapTarget
 from whalestack.scanners.round_choice import BATCH_REAL_S, check_plan, choose_round, fetch_within_s
 
@@ -48,17 +46,6 @@ STALLED_AFTER_REAL_S = BATCH_REAL_S + 15.0
 PROBLEMS_LOGGED = 3
 
 
-class BudgetedHeatmaps(HeatmapPort, Protocol):
-    """Heat maps that cost calls. `CoinglassClient` is one."""
-
-    @property
-    def budget(self) -> CallBudget:
-        """Where the calls come from."""
-
-    def take_usage(self) -> list[EndpointUsage]:
-        """Calls since this was last asked."""
-
-
 class HeatmapScanner:
     """Collects heat maps. Failing maps are counted and named; what was stored last stays.
 
@@ -68,29 +55,38 @@ class HeatmapScanner:
         settings: intervals, batch size, threads.
         clock: market time.
         live: Bybit's prices, to notice a map in another unit; None to believe every map.
+        own: where maps come from with HEATMAP_SOURCE=model; `coinglass` is not used then.
     """
 
     def __init__(
         self,
         *,
         db: Database,
-        coinglass: BudgetedHeatmaps,
+        coinglass: BudgetedHeatmaps | None = None,
         settings: Settings,
         clock: Clock,
         live: LivePrices | None = None,
+        own: OwnMaps | None = None,
     ) -> None:
         self._db = db
-        self._coinglass = coinglass
         self._settings = settings
         self._clock = clock
         self._freshness = FreshnessScanner(db=db, settings=settings, clock=clock)
-        self._fetcher = MapFetcher(
-            coinglass=coinglass,
-            clock=clock,
-            threads=settings.heatmap_concurrency,
-            source=f"coinglass:{settings.coinglass_model}",
-            live=live,
-        )
+        self._fetcher: MapFetcher | OwnMaps
+        self._calls: CountedCalls
+        if own is not None:
+            self._fetcher = self._calls = own
+        elif coinglass is not None:
+            self._calls = coinglass
+            self._fetcher = MapFetcher(
+                coinglass=coinglass,
+                clock=clock,
+                threads=settings.heatmap_concurrency,
+                source=f"coinglass:{settings.coinglass_model}",
+                live=live,
+            )
+        else:
+            raise StopAndTell("heat maps need CoinGlass or our own model")
 
     def close(self) -> None:
         """Let the fetching threads end."""
@@ -105,12 +101,11 @@ class HeatmapScanner:
 
         Raises:
             BudgetUnavailable: without the budget no call may be made.
-            StopAndTell: the settings ask for maps that nobody here can make, or the plan has none.
+            StopAndTell: the plan has no heat maps.
         """
-        if self._settings.heatmap_source is not HeatmapSource.COINGLASS:
-            raise StopAndTell("HEATMAP_SOURCE=model is not built yet; set it to coinglass")
-        check_plan(self._settings)
-        calls_per_min = self._coinglass.budget.calls_per_min
+        if self._settings.heatmap_source is HeatmapSource.COINGLASS:
+            check_plan(self._settings)
+        calls_per_min = self._calls.budget.calls_per_min
         with self._db.begin() as work:
             report = self._start(work, calls_per_min)
         self._freshness.write(calls_per_min)
@@ -185,7 +180,7 @@ class HeatmapScanner:
         self._log_problems(problems, round_id=round_id, batch=batch)
         if reported.ended:
             log.info("refresh_round_ended", round_id=round_id)
-            self._freshness.write(self._coinglass.budget.calls_per_min)
+            self._freshness.write(self._calls.budget.calls_per_min)
         return BatchReport(
             round_id,
             counts,
@@ -212,7 +207,7 @@ class HeatmapScanner:
         problems += tuple(f"{symbol} {timeframe}: no call was free in time" for _, timeframe in fetched.left)
         with self._db.begin() as work:
             counts = self._store(work.session, fetched)
-            add_usage(work.session, SERVICE, self._coinglass.take_usage(), self._clock.now())
+            add_usage(work.session, SERVICE, self._calls.take_usage(), self._clock.now())
             if then_signal_id is not None:
                 work.dispatch_after_commit(
                     Job(
@@ -258,7 +253,7 @@ class HeatmapScanner:
         # Last in the transaction: every batch writes these rows, and none should wait
         # for another one's maps to be stored.
         now = self._clock.now()
-        add_usage(work.session, SERVICE, self._coinglass.take_usage(), now)
+        add_usage(work.session, SERVICE, self._calls.take_usage(), now)
         of_batch = BatchCounts(
             stored=counts.stored,
             unchanged=counts.unchanged,

@@ -63,15 +63,13 @@ def require_values(settings: Settings) -> None:
     needed: dict[str, SecretStr] = {}
     if settings.mode not in (Mode.DEMO, Mode.PAPER):
         needed |= {"BYBIT_API_KEY": settings.bybit_api_key, "BYBIT_API_SECRET": settings.bybit_api_secret}
-    if settings.mode is not Mode.DEMO:
+    if settings.mode is not Mode.DEMO and settings.heatmap_source is HeatmapSource.COINGLASS:
         needed["COINGLASS_API_KEY"] = settings.coinglass_api_key
     missing = [name for name, value in needed.items() if not value.get_secret_value()]
     if missing:
         raise StopAndTell(
             f"MODE={settings.mode.value} needs {', '.join(missing)}: set it in .env, or use MODE=demo"
         )
-    if settings.heatmap_source is HeatmapSource.MODEL:
-        raise StopAndTell("HEATMAP_SOURCE=model is not built yet: use coinglass")
 
 
 def require_free_ports(settings: Settings) -> None:

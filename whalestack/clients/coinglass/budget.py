@@ -9,8 +9,9 @@ Why a window of our own, and what each rule guards against: docs/decisions/0005.
 - The server's headers win: a smaller limit is followed, and calls that the server counts
   and the window does not know (another program with the same key) are left room for, out of
   the ordinary calls' share first.
-- After a 429 nobody calls for a while; then calls are free as the server's count says, or,
-  where it does not say, as our own calls of the last minute leave the window.
+- After a 429 nobody calls for a while; then calls are free as the server's count says. Where it
+  does not say, its window is taken for full: calls are free as our own of the last minute leave
+  the window, and one call asks after each pause.
 - Where the window is empty (nobody called for a minute), or Redis has forgotten (a caller
   knows of more calls than it does), calls are paced until the server has said how many it
   counts: neither a flush nor an older snapshot of Redis is ever a burst.
@@ -49,7 +50,7 @@ _ACQUIRE = (
 local configured, reserve, window = tonumber(ARGV[2]), tonumber(ARGV[3]) / 100, tonumber(ARGV[4])
 local in_flight, known_calls = tonumber(ARGV[5]), tonumber(ARGV[7])
 local state = redis.call('HMGET', KEYS[2],
-  'since', 'limit', 'foreign', 'foreign_until', 'paused_until', 'calls')
+  'since', 'limit', 'foreign', 'foreign_until', 'paused_until', 'calls', 'probe_at')
 local function number(index) return tonumber(state[index] or 0) end
 local since, foreign_until, calls = number(1), number(4), number(6)
 if calls < known_calls then
@@ -74,7 +75,9 @@ if foreign_until == 0 and now - since < window then
   warm = math.floor(limit * (now - since) / window) + math.max(1, math.floor(limit / 60))
 end
 local allowed = math.min(math.floor(limit * (1 - reserve)) - foreign, warm)
-if used < allowed or (used == 0 and limit > foreign) then
+local probes = number(7) > 0 and number(7) <= now and used < limit
+if probes then redis.call('HSET', KEYS[2], 'probe_at', now + in_flight) end
+if used < allowed or (used == 0 and limit > foreign) or probes then
   redis.call('ZADD', KEYS[1], now + in_flight + window, ARGV[1])
   redis.call('PEXPIRE', KEYS[1], in_flight + window + 1)
   redis.call('HSET', KEYS[2], 'calls', calls + 1)
@@ -97,9 +100,12 @@ if limit > 0 then redis.call('HSET', KEYS[2], 'limit', limit) end
 if pause > 0 then
   local until_now = tonumber(redis.call('HGET', KEYS[2], 'paused_until') or 0)
   redis.call('HSET', KEYS[2], 'paused_until', math.max(until_now, now + pause))
-  if used < 0 then
-    used = math.min(tonumber(ARGV[6]), tonumber(redis.call('HGET', KEYS[2], 'limit') or ARGV[6]))
-  end
+end
+if pause > 0 and used < 0 then
+  used = math.min(tonumber(ARGV[6]), tonumber(redis.call('HGET', KEYS[2], 'limit') or ARGV[6]))
+  redis.call('HSET', KEYS[2], 'probe_at', now + pause)
+elseif redis.call('HDEL', KEYS[2], 'probe_at') == 1 and used < 0 then
+  redis.call('HSET', KEYS[2], 'foreign', 0)
 end
 if used >= 0 then
   local foreign = math.max(0, used - redis.call('ZCARD', KEYS[1]))
