@@ -17,6 +17,7 @@ from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassUnav
 
 _CHUNK = 262_144
 _GZIP = 31
+_MOST_MEMBERS = 64
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,20 @@ class Transport:
 
 
 def _unpacked(packed: bytes, most_bytes: int) -> bytes:
-    """The first `most_bytes` of what was packed, in as many members as there are."""
+    """The first `most_bytes` of what was packed.
+
+    Raises:
+        zlib.error: it is no gzip, or falls into very many members: each one costs a copy of the rest, so
+            a few MB of empty ones would take hours.
+    """
     body = b""
-    while packed and len(body) < most_bytes:
+    for _ in range(_MOST_MEMBERS):
         member = zlib.decompressobj(_GZIP)
         body += member.decompress(packed, most_bytes - len(body))
         packed = member.unused_data
-    return body
+        if not packed or len(body) >= most_bytes:
+            return body
+    raise zlib.error("too many gzip members")
 
 
 def _reply(response: requests.Response, body: bytes) -> Reply:
