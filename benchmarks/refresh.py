@@ -40,7 +40,14 @@ UNLIMITED_WITHIN_S = 900.0
 # Without it the simulated market moves so much that its own re-fetches take a third of the calls: then
 # the round is measured no more, but the market.
 CALM = dict.fromkeys(
-    ("MOVER_1M_PCT", "MOVER_5M_PCT", "TRIGGER_PRICE_CHANGE_PCT", "TRIGGER_OI_CHANGE_PCT"), "1000"
+    (
+        "MOVER_1M_PCT",
+        "MOVER_5M_PCT",
+        "TRIGGER_PRICE_CHANGE_PCT",
+        "TRIGGER_OI_CHANGE_PCT",
+        "TRIGGER_VOLUME_RATIO",
+    ),
+    "1000",
 )
 
 
@@ -69,7 +76,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limited", action="store_true", help="only at --per-min")
     parser.add_argument("--per-min", type=int, default=LIMIT_PER_MIN, help="calls a minute when limited")
     parser.add_argument("--rounds", type=int, default=2, help="unlimited ones of each size")
-    parser.add_argument("--refetch-every-s", type=float, default=10.0, help="when limited; 8 calls each")
+    parser.add_argument("--refetch-every-s", type=float, default=20.0, help="when limited; 8 calls each")
     parser.add_argument("--wild", action="store_true", help="let the market's own moves ask for re-fetches")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting")
     parser.add_argument("--run-dir", type=Path, default=Path(".run/refresh"), help="for data and logs")

@@ -7,6 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
+from whalestack.agents.trading_gate import open_gate, read_gate
 from whalestack.cli import app, base
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
@@ -80,6 +81,15 @@ def test_kill_works_while_everything_else_is_dead_and_resume_undoes_it(runtime: 
     assert killed.exit_code == 1
     assert whalestack("resume").exit_code == 0
     assert not runtime.kill_switch.state().is_on
+
+
+def test_nothing_is_traded_after_a_start_in_docker_before_both_sides_are_compared(runtime: Runtime) -> None:
+    """The schema is brought up before every worker: that shuts the gate."""
+    with runtime.db.begin() as work:
+        open_gate(work.session, runtime.clock.now())
+    assert whalestack("db", "upgrade").exit_code == 0
+    with runtime.db.begin() as work:
+        assert not read_gate(work.session).is_open
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

@@ -100,9 +100,11 @@ def test_nothing_yet_is_an_empty_list_and_a_sentence(runtime: Runtime, words: tu
 def test_the_latest_comparison_with_coinglass_is_shown(
     runtime: Runtime, db: Database, clock: ManualClock
 ) -> None:
-    differences = [{"symbol": "AUSDT", "measure": "price", "ours_pct": 5.0, "theirs_pct": 1.0}]
+    differences = [
+        {"symbol": "AUSDT", "measure": "price", "window": "1h", "ours_pct": 5.0, "theirs_pct": 1.0}
+    ]
     details = {
-        "window": "1h", "tolerance_pct": {"price": 1.0, "oi": 5.0}, "compared": 400, "beyond": 1,
+        "windows": ["1h", "24h"], "tolerance_pct": {"price": 1.0, "oi": 5.0}, "compared": 400, "beyond": 1,
         "differences": differences,
     }  # fmt: skip
     with db.begin() as work:
@@ -115,7 +117,7 @@ def test_the_latest_comparison_with_coinglass_is_shown(
         )
     shown = whalestack("board", "--check", "--json")
     assert json.loads(shown.stdout) == differences
-    assert "1 of 400 changes over 1h differ by more than" in shown.stderr
+    assert "1 of 400 changes over 1h, 24h differ by more than" in shown.stderr
 
 
 def test_each_coin_says_whether_it_is_followed_and_what_speaks_against_trading_it(

@@ -100,8 +100,8 @@ CORE = frozenset(
     {
         "order_http_500", "order_timeout_before", "order_timeout_after", "order_http_429", "order_garbled",
         "order_duplicate_refusal", "stop_http_500", "stop_timeout_after", "read_http_500", "read_http_429",
-        "ladder_timeout_after", "ladder_http_500", "telegram_http_429", "private_stream_duplicate", "private_stream_reorder",
-        "private_stream_lost_message", "private_stream_drop", "order_error_code",
+        "ladder_timeout_after", "ladder_http_500", "telegram_http_429", "private_stream_duplicate",
+        "private_stream_reorder", "private_stream_lost_message", "private_stream_drop", "order_error_code",
     }
 )  # fmt: skip
 

@@ -210,26 +210,6 @@ def test_a_position_that_a_person_holds_counts(world: World) -> None:
     assert "symbol_taken" in world.act(signal_id).reasons
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"min_order_qty": Decimal(10_000), "qty_step": Decimal(1)}, "below_minimum_qty"),
-        ({"min_notional_usd": Decimal(10**7)}, "below_minimum_value"),
-        ({"min_leverage": Decimal(20)}, "leverage_below_minimum"),
-        ({"tick_size": Decimal(1000)}, "too_coarse_ticks"),
-    ],
-)
-def test_what_the_instrument_does_not_allow_is_a_named_refusal(
-    world: World, changes: dict[str, Any], code: str
-) -> None:
-    world.add_coin(**changes)
-    world.add_maps()
-    world.add_pattern()
-    world.set_price(100)
-    world.agents.reconciler.run()
-    assert world.act(world.add_signal()).reasons == (code,)
-
-
 def test_a_coin_with_a_low_maximum_is_traded_at_most_that_large(world: World) -> None:
     world.add_coin(max_market_order_qty=Decimal(4))
     world.add_maps()
@@ -238,17 +218,6 @@ def test_a_coin_with_a_low_maximum_is_traded_at_most_that_large(world: World) ->
     world.agents.reconciler.run()
     world.act(world.add_signal())
     assert [order.qty for order in world.orders] == [Decimal(4)]
-
-
-def test_no_equity_is_a_named_refusal(world: World) -> None:
-    signal_id = world.ready()
-    world.exchange.equity_usd = Decimal(0)
-    assert "no_equity" in world.act(signal_id).reasons
-
-
-def test_a_symbol_that_nobody_knows_is_a_named_refusal(world: World) -> None:
-    world.agents.reconciler.run()
-    assert "unknown_symbol" in world.act(world.add_signal("NOPEUSDT")).reasons
 
 
 def test_live_does_not_trade_a_coin_without_a_record(world: World) -> None:

@@ -351,8 +351,10 @@ def test_a_stream_row_that_cannot_be_read_does_not_stop_the_others(world: World)
     assert (report.unreadable, report.changes.fills, report.changes.opened) == (2, 1, 1)
 
 
-FAULTS = (BybitOutcomeUnknown("timeout"), WorkerKilled(), BybitRateLimited("10006", retry_after_s=0.1))
-STEPS = ("act", "act_elsewhere", "sweep", "poll", "stream", "reconcile", "watchdog", "wait", "lose", "kill")
+STEPS = (
+    "act", "act_elsewhere", "sweep", "poll", "poll_again", "stream", "stream_backwards", "reconcile",
+    "expire", "watchdog", "monitor", "wait", "restart",
+)  # fmt: skip
 
 
 @settings(
@@ -403,7 +405,15 @@ def take_step(world: World, step: str, signal_id: int) -> None:
         agents.stop_watchdog.run()
     elif step == "wait":
         world.clock.advance(4)
-    elif step == "lose":
+    elif step == "poll_again":
+        agents.order_keeper.poll(unless_within_s=7.5)
+    elif step == "stream_backwards":
+        world.exchange.fills.reverse()
+        world.deliver_stream()
+        world.exchange.fills.reverse()
+    elif step == "monitor":
+        agents.position_monitor.check_all()
+    elif step == "expire":
         world.exchange.lose_answer("cancel", arrived=True)
         agents.autotrader.expire_plans()
     else:

@@ -70,6 +70,21 @@ def test_a_step_that_nobody_told_of_is_found_in_the_bars(world: World) -> None:
     assert stop_on_exchange(world) == D(110)
 
 
+def test_a_plan_whose_target_was_touched_between_two_looks_is_over(world: World) -> None:
+    """It waits for a pullback; the price was at the target of 111 and is back: the move has happened."""
+    signal_id = world.ready()
+    world.set_price("109.5")
+    world.act(signal_id)
+    world.agents.autotrader.expire_plans()
+    assert [plan.status for plan in world.plans] == ["entering"]
+    world.clock.advance(120)
+    add_bar(world, 108.5, 111.2)
+    world.set_price("109")
+    world.agents.autotrader.expire_plans()
+    world.agents.order_keeper.poll()
+    assert [plan.status for plan in world.plans] == ["expired"]
+
+
 def test_what_the_price_did_before_the_entry_earns_nothing(world: World) -> None:
     """Neither the bar in which the entry lies, nor a call from before it."""
     early = SeenPrice(125.0, to_ms(world.clock.now()) - 1)

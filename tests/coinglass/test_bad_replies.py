@@ -130,6 +130,20 @@ def test_a_reply_that_swells_without_an_announcement_is_cut_off() -> None:
         transport.close()
 
 
+def test_a_gzip_of_very_many_members_is_given_up(coinglass: Loopback, make_client: ClientMaker) -> None:
+    """A few members are read; 200,000 empty ones in 4 MB would take minutes of copying."""
+    headers = {"Content-Encoding": "gzip"}
+    half = len(heatmap_body()) // 2
+    pieces = gzip.compress(heatmap_body()[:half]) + gzip.compress(heatmap_body()[half:])
+    coinglass.will_answer(
+        Answer(pieces, headers=headers), Answer(gzip.compress(b"") * 200_000, headers=headers)
+    )
+    client = make_client()
+    assert 4 == client.heatmap("PEPE", "7d").values.size
+    with pytest.raises(CoinglassUnavailable, match="PEPE 7d"):
+        client.heatmap("PEPE", "7d")
+
+
 def test_connections_are_reused_whatever_was_answered(coinglass: Loopback, make_client: ClientMaker) -> None:
     """200 calls of 4 threads, among them refusals, empty maps and compressed ones: 4 connections."""
     good = Answer(gzip.compress(heatmap_body()), headers={"Content-Encoding": "gzip"})

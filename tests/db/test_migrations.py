@@ -10,11 +10,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, UniqueConstraint, inspect
+import pytest
+from alembic import command
+from sqlalchemy import Column, UniqueConstraint, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
 from whalestack.db import migrations
 from whalestack.db.engine import Database, make_engine
 from whalestack.db.models import Base
+from whalestack.db.timescale import is_installed
+
+OLD_MAPS = """
+insert into liquidation_snapshots (symbol, timeframe, fetched_at, price, prices, "values", source)
+values ('EVAAUSDT', '7d', '2025-10-19 12:00Z', 2, '{0.00012345,1.5,123456}', '{1e-3,98765.4,3.2e12}', 'old'),
+       ('EVAAUSDT', '7d', '2025-10-19 12:05+00', 2, '{1.5,2.5,2.6}', '{1,2,3}', 'old'),
+       ('EVAAUSDT', '30d', '2025-10-19 12:05+00', 2, '{}', '{}', 'old')
+"""
 
 
 def test_the_migrated_database_is_what_the_models_describe(database_url: str) -> None:
@@ -112,3 +123,31 @@ def _leads_an_index(column: Column[Any]) -> bool:
     unique = [list(each.columns) for each in column.table.constraints if isinstance(each, UniqueConstraint)]
     keys = [*indexes, *unique, list(column.table.primary_key.columns)]
     return any(columns[0] is column for columns in keys if columns)
+
+
+def test_maps_that_were_stored_as_reals_keep_five_digits_up_and_down(empty_database_url: str) -> None:
+    """Revision 0006 rewrites them, compressed ones too where the server compresses."""
+    level_query = text("select price, leverage, side from liquidation_data_raw order by fetched_at, price")
+
+    def levels() -> list[tuple[float, float, str]]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(level_query)]
+
+    def same(found: list[tuple[float, float, str]]) -> bool:
+        numbers = [pytest.approx(number, rel=5e-6) for row in stored for number in row[:2]]
+        return numbers == [number for row in found for number in row[:2]]
+
+    command.upgrade(migrations.alembic_config(empty_database_url), "0005")
+    engine = create_engine(empty_database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(OLD_MAPS))
+        if is_installed(connection):
+            chunks = "select compress_chunk(chunk) from show_chunks('liquidation_snapshots') as chunk"
+            connection.execute(text(chunks))
+    stored = levels()
+
+    migrations.upgrade(empty_database_url)
+    upgraded = levels()
+    migrations.downgrade(empty_database_url, "0005")
+
+    assert (6, True, True) == (len(stored), same(upgraded), same(levels()))

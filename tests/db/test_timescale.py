@@ -14,6 +14,7 @@ from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db import timescale
 from whalestack.db.engine import Database
+from whalestack.db.heatmap_store import RESTATED_AFTER
 from whalestack.db.models import LiquidationSnapshot
 from whalestack.db.retention import Means, Retention, keep_days
 from whalestack.db.timescale import TIME_TABLES, has_policies, is_available, retention_days
@@ -101,6 +102,13 @@ def test_the_compression_job_compresses_old_chunks_and_nothing_is_lost(timescale
         ).scalars()
         assert [True, True, False] == list(compressed)
         assert [NOW, NOW - timedelta(days=2), NOW - timedelta(days=3)] == maps_in(work.session.connection())
+
+
+def test_the_newest_maps_are_never_in_a_compressed_chunk() -> None:
+    """A map that stands is written anew before its row is old enough to be compressed."""
+    (maps,) = (table for table in TIME_TABLES if table.name == "liquidation_snapshots")
+
+    assert timedelta(days=maps.compress_after_days) > RESTATED_AFTER
 
 
 def test_a_late_row_can_be_written_into_a_compressed_chunk(timescale_db: Database) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from tests.coinglass.conftest import OpenBudget
 from tests.scanners.market_rows import add_coin, add_minutes
@@ -13,12 +13,13 @@ from tests.simulator.served_world import KEY, served, small_world
 from whalestack.clients.coinglass.client import CoinglassClient
 from whalestack.clients.coinglass.errors import CoinglassNotAllowed, CoinglassUnavailable
 from whalestack.clients.coinglass.types import CoinMarket
-from whalestack.clock import ManualClock
+from whalestack.clock import ManualClock, from_ms
 from whalestack.config import HeatmapSource, Settings
 from whalestack.db.engine import Database
-from whalestack.db.models import AgentLog
+from whalestack.db.models import AgentLog, Candle
 from whalestack.scanners.board import BoardScanner
 from whalestack.scanners.board_check import BoardCheck, BoardCheckReport, Difference
+from whalestack.simulator.market.base import Candles
 
 
 def market(coin: str, price_pct: float | None, oi_pct: float | None = None) -> CoinMarket:
@@ -76,7 +77,7 @@ def test_coins_beyond_the_tolerance_are_named_largest_first(scene: Scene) -> Non
         ("AUSDT", "oi"),
         ("AUSDT", "price"),
     ]
-    assert report.differences[1] == Difference("AUSDT", "price", pytest.approx(10.0), 6.0)
+    assert report.differences[1] == Difference("AUSDT", "price", "1h", pytest.approx(10.0), 6.0)
     [entry] = scene.logged()
     assert (entry.details["compared"], entry.details["beyond"]) == (4, 2)
     assert entry.details["differences"][0]["symbol"] == "AUSDT"
@@ -115,12 +116,27 @@ def test_no_call_is_spent_where_there_is_nothing_to_compare(scene: Scene) -> Non
     assert scene.markets.calls == 0
 
 
+def hourly_rows(symbol: str, hours: Candles) -> list[dict[str, object]]:
+    columns = zip(hours.start_ms.tolist(), hours.close.tolist(), hours.open_interest.tolist(), strict=True)
+    return [
+        {
+            "symbol": symbol, "interval": "60", "start_at": from_ms(start), "open": close, "high": close,
+            "low": close, "close": close, "volume": 1.0, "turnover_usd": 1.0, "open_interest": interest,
+        }
+        for start, close, interest in columns
+    ]  # fmt: skip
+
+
 def test_the_simulators_board_agrees_with_ours(db: Database, settings: Settings, clock: ManualClock) -> None:
-    """Bars and open interest as its Bybit gives them, changes as its CoinGlass does: no difference."""
+    """Bars and open interest as its Bybit gives them, changes over 1h, 4h and 24h as its CoinGlass does:
+    no difference. The longer two are told by hourly bars, as in a system's first day."""
     world = small_world(settings, coins=6, clock=clock)
     world.step()
     for symbol in world.market.symbols:
         minutes = world.market.candles(symbol, 60, end_ms=clock.now_ms() - 1, limit=71)
+        hours = world.market.candles(symbol, 3600, end_ms=clock.now_ms() - 1, limit=26)
+        with db.begin() as work:
+            work.session.execute(insert(Candle), hourly_rows(symbol, hours))
         name = "PEPE" if symbol == "1000PEPEUSDT" else symbol.removesuffix("USDT")
         add_coin(db, symbol, clock.now(), coinglass_symbol=name)
         add_minutes(db, symbol, clock.now(), minutes.close.tolist(), interest=minutes.open_interest.tolist())
@@ -133,4 +149,4 @@ def test_the_simulators_board_agrees_with_ours(db: Database, settings: Settings,
         report = BoardCheck(db=db, coinglass=client, settings=settings, clock=clock).check()
         client.close()
     assert KEY == world.settings.coinglass_api_key.get_secret_value()
-    assert (report.compared, report.differences) == (12, ())
+    assert (report.compared, report.differences) == (36, ())

@@ -59,9 +59,9 @@ def test_a_message_expires_before_its_successor_but_one(settings: Settings) -> N
 def test_in_a_fast_market_what_repairs_still_waits_for_its_turn(settings: Settings) -> None:
     """A queue that is seconds long after a worker's death must not starve the poll."""
     fast = beat_schedule(settings.model_copy(update={"clock_speed": 60.0}))
-    assert fast["trade.sweep"]["options"]["expires"] == 5.0
-    assert fast["trade.poll"]["options"]["expires"] == 30.0
-    assert fast["trade.reconcile"]["options"]["expires"] == 30.0
+    assert fast["trailing.watchdog"]["options"]["expires"] == 5.0
+    for name in ("trade.poll", "trade.reconcile", "trade.sweep", "trade.expire_plans"):
+        assert fast[name]["options"]["expires"] == 30.0
     assert fast["scan.moves"]["options"]["expires"] == 1.0
 
 

@@ -12,6 +12,7 @@ filled is kept, with its stop.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 import structlog
@@ -21,11 +22,13 @@ from whalestack.agents.order_asker import OrderAsker
 from whalestack.agents.order_canceller import OrderCanceller
 from whalestack.clock import Clock
 from whalestack.db import trade_store
+from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket
 from whalestack.db.models import TradePlan
 from whalestack.errors import TryAgain
+from whalestack.math.rounding import decimal_of
 
 log = structlog.get_logger(__name__)
 
@@ -102,17 +105,26 @@ class PlanReaper:
         return None
 
     def _target_was_reached(self, plan: TradePlan) -> bool:
-        """Once price has been at the target, what the plan waited for has happened without it."""
+        """Once price has been at the target, what the plan waited for has happened without it.
+
+        A price that was there and has fallen back counts: the ticks and bars since then tell it.
+        """
         if plan.take_profit is None:
             return False
+        seen = self._prices_since(plan.symbol, plan.created_at)
+        if plan.direction == "LONG":
+            return any(price >= plan.take_profit for price in seen)
+        return any(price <= plan.take_profit for price in seen)
+
+    def _prices_since(self, symbol: str, moment: datetime) -> list[Decimal]:
+        """The price now, and the lowest and the highest since a moment, as far as they are known."""
         try:
-            tick = self._live.get(plan.symbol)
+            tick = self._live.get(symbol)
         except TryAgain:
-            return False
-        if tick is None:
-            return False
-        price = Decimal(repr(tick.last))
-        return price >= plan.take_profit if plan.direction == "LONG" else price <= plan.take_profit
+            tick = None
+        with self._db.begin() as work:
+            seen = inputs.price_range_since(work.session, symbol, moment) or ()
+        return [decimal_of(price) for price in (*seen, *([tick.last] if tick is not None else []))]
 
     def _drop(self, order_link_id: str, reason: str) -> bool:
         """An intent that was never sent, and now never will be."""

@@ -39,6 +39,9 @@ LOW, HIGH, CENTER, DISTANCE, PRICE, VALUE, WORST, ADVERSE = range(8)
 RANGE, SIDE, DETECTED, DECIDED, HIT_MINUTE, SEEN = range(6)
 """Columns of `Book.facts`: SIDE is +1 for shorts above the price, -1 for longs below it; DECIDED and
 HIT_MINUTE are -1 until then (HIT_MINUTE stays -1 for a miss)."""
+BAND_LOW, BAND_HIGH, BAND_CENTER, BAND_SIDE, BAND_WORST = range(5)
+BANDS = 5
+"""Rows of `Book.bands`: what is asked of the undecided clusters at every refresh, side by side in memory."""
 CLUSTERS, SIGHTINGS, LEARNED = range(3)
 """Places in `Book.counts`: clusters, sightings, refreshes that the typical size was learned from."""
 
@@ -48,7 +51,8 @@ class Book(NamedTuple):
 
     Args:
         figures: (K, 8), facts: (K, 6), see above.
-        active: (R, K') numbers of the undecided clusters of each range; active_count: (R,).
+        active: (R, K') numbers of the undecided clusters of each range; active_count: (R,);
+            bands: (R, 5, K') their figures.
         seen: (S,) cluster numbers; seen_usd: (S,) their values; seen_from: (refreshes + 1,) where the
             sightings of each refresh begin.
         sizes: (refreshes, 2) size of the short and of the long side, USD.
@@ -60,6 +64,7 @@ class Book(NamedTuple):
     figures: Floats
     facts: Ints
     active: Ints
+    bands: Floats
     active_count: Ints
     seen: Ints
     seen_usd: Floats
@@ -94,62 +99,76 @@ class Past(NamedTuple):
 
 
 @compiled
-def select(values: Floats, begin: int, end: int, place: int) -> float:
-    """The value at `place` in ascending order of values[begin:end], which is reordered (quickselect)."""
-    low, high = begin, end - 1
-    while low < high:
-        pivot = values[(low + high) >> 1]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if place <= j:
-            high = j
-        elif place >= i:
-            low = i
-        else:
-            break
-    return float(values[place])
-
-
-@compiled
-def _next_larger(values: Floats, begin: int, end: int) -> float:
-    least = values[begin]
-    for each in range(begin + 1, end):
-        least = min(least, values[each])
-    return float(least)
-
-
-@compiled
-def outstanding(values: Floats, held: Floats) -> float:
-    """As `whalestack.math.clusters.outstanding_value` of the values above zero; `held` is a place to work."""
+def _count_up_to(values: Floats, bound: float) -> int:
     count = 0
     for each in range(values.size):
-        if values[each] > 0:
-            held[count] = values[each]
-            count += 1
+        count += values[each] <= bound
+    return count
+
+
+@compiled
+def neighbours(values: Floats, place: int, guess: float) -> tuple[float, float]:
+    """The values at `place` and after it in ascending order.
+
+    A bound between the two is looked for by counting, from a guess on: that of the refresh before is
+    seldom far off, and counting takes a fraction of the time of sorting.
+    """
+    low, high, bound, step = 0.0, np.inf, guess, 0.01
+    for _ in range(200):
+        count = _count_up_to(values, bound)
+        if count == place + 1:
+            break
+        if count <= place:
+            low = bound
+        else:
+            high = bound
+        if high == np.inf:
+            bound, step = bound * (1 + step), step * 2
+        elif low == 0.0:
+            bound, step = bound / (1 + step), step * 2
+        else:
+            middle = (low + high) / 2
+            if middle <= low or middle >= high:
+                # Equal values stand at the place: they end at the upper bound.
+                return high, high
+            bound = middle
+    at, after = 0.0, np.inf
+    for each in range(values.size):
+        if values[each] <= bound:
+            at = max(at, values[each])
+        else:
+            after = min(after, values[each])
+    return at, after
+
+
+@compiled
+def outstanding(values: Floats, guess: Floats) -> float:
+    """As `whalestack.math.clusters.outstanding_value` of the values above zero.
+
+    Args:
+        values: (L,) not negative.
+        guess: (2,) median and high quantile as they were last, above zero; changed in place.
+    """
+    count = values.size - _count_up_to(values, 0.0)
     if count == 0:
         return np.inf
     if count <= 2:
-        return float(held[0] if count == 1 else min(held[0], held[1]))
-    middle = count // 2
-    median = select(held, 0, count, middle)
+        least = np.inf
+        for each in range(values.size):
+            if values[each] > 0:
+                least = min(least, values[each])
+        return float(least)
+    zeros, middle = values.size - count, count // 2
     if count % 2 == 0:
-        below = held[0]
-        for each in range(1, middle):
-            below = max(below, held[each])
-        median = (below + median) / 2
+        below, above = neighbours(values, zeros + middle - 1, guess[0])
+        median = (below + above) / 2
+    else:
+        median, _ = neighbours(values, zeros + middle, guess[0])
     place = OUTSTANDING_QUANTILE * (count - 1)
     lower = int(place)
-    at = select(held, middle, count, lower) if lower >= middle else select(held, 0, count, lower)
-    above = at if lower + 1 >= count else _next_larger(held, lower + 1, count)
-    high = at + (above - at) * (place - lower)
+    at, above = neighbours(values, zeros + lower, max(guess[1], median))
+    high = at if lower + 1 >= count else at + (above - at) * (place - lower)
+    guess[0], guess[1] = median, high
     return float(max(LEAST_RATIO * median, min(OUTSTANDING_RATIO * median, high)))
 
 
@@ -182,10 +201,10 @@ def _add_cluster(
 
 @compiled
 def clusters_of(
-    values: Floats, levels: Floats, first: int, price: float, held: Floats, found: Floats, sides: Ints
+    values: Floats, levels: Floats, first: int, price: float, guess: Floats, found: Floats, sides: Ints
 ) -> int:
     """As `find_clusters`; found (MOST_FOUND, 8) and sides are written, nearest to the price first."""
-    least = outstanding(values, held)
+    least = outstanding(values, guess)
     step = usual_step(levels, first, values.size)
     gap = max(MERGE_GAP_PCT / 100 * price, MERGE_GAP_STEPS * step)
     count, begin, end, side = 0, -1, -1, 0
@@ -209,16 +228,27 @@ def clusters_of(
 
 
 @compiled
+def _swap(found: Floats, sides: Ints, one: int, other: int) -> None:
+    for column in range(8):
+        found[one, column], found[other, column] = found[other, column], found[one, column]
+    sides[one], sides[other] = sides[other], sides[one]
+
+
+@compiled
 def _sort_by_distance(found: Floats, sides: Ints, count: int) -> None:
-    for each in range(1, count):
+    """They come by price: those below it the wrong way round, then those above. Few are out of place."""
+    below = 0
+    while below < count and sides[below] < 0:
+        below += 1
+    for each in range(below // 2):
+        _swap(found, sides, each, below - 1 - each)
+    for each in range(below, count):
         at = each
         while at > 0 and (
             found[at, DISTANCE] < found[at - 1, DISTANCE]
             or (found[at, DISTANCE] == found[at - 1, DISTANCE] and found[at, CENTER] < found[at - 1, CENTER])
         ):
-            for column in range(8):
-                found[at, column], found[at - 1, column] = found[at - 1, column], found[at, column]
-            sides[at], sides[at - 1] = sides[at - 1], sides[at]
+            _swap(found, sides, at, at - 1)
             at -= 1
 
 
@@ -230,20 +260,26 @@ def _judge(book: Book, past: Past, refresh: int, which: int, horizon: int) -> No
     for minute in range(start, start + past.each):
         high = max(high, past.highs[minute])
         low = min(low, past.lows[minute])
-    kept = 0
+    bands, active, kept = book.bands[which], book.active[which], 0
     for place in range(book.active_count[which]):
-        number = book.active[which, place]
-        figures, facts = book.figures[number], book.facts[number]
-        is_short = facts[SIDE] > 0
-        if (is_short and high >= figures[CENTER]) or (not is_short and low <= figures[CENTER]):
-            _hit(figures, facts, past, start, refresh)
+        center, is_short = bands[BAND_CENTER, place], bands[BAND_SIDE, place] > 0
+        number = active[place]
+        if (high >= center) if is_short else (low <= center):
+            book.figures[number, WORST] = bands[BAND_WORST, place]
+            _hit(book.figures[number], book.facts[number], past, start, refresh)
             continue
-        figures[WORST] = min(figures[WORST], low) if is_short else max(figures[WORST], high)
-        if refresh - facts[DETECTED] >= horizon:
-            facts[DECIDED] = refresh
-            _note_adverse(figures, is_short)
+        worst = bands[BAND_WORST, place]
+        worst = min(worst, low) if is_short else max(worst, high)
+        if refresh - book.facts[number, DETECTED] >= horizon:
+            book.figures[number, WORST] = worst
+            book.facts[number, DECIDED] = refresh
+            _note_adverse(book.figures[number], is_short)
             continue
-        book.active[which, kept] = number
+        if kept != place:
+            for row in range(BANDS):
+                bands[row, kept] = bands[row, place]
+            active[kept] = number
+        bands[BAND_WORST, kept] = worst
         kept += 1
     book.active_count[which] = kept
 
@@ -273,47 +309,56 @@ def _note_adverse(figures: Floats, is_short: bool) -> None:
 
 
 @compiled
-def _match(book: Book, which: int, known: int, found: Floats, side: int, slack: float) -> int:
-    """The undecided cluster that a found one is, -1 for a new one."""
+def _match(bands: Floats, known: int, center: float, side: int, slack: float) -> int:
+    """Place of the undecided cluster that a found one is, -1 for a new one."""
     best, nearest = -1, np.inf
     for place in range(known):
-        number = book.active[which, place]
-        figures = book.figures[number]
-        if book.facts[number, SIDE] != side:
-            continue
-        if not figures[LOW] - slack <= found[CENTER] <= figures[HIGH] + slack:
-            continue
-        away = abs(figures[CENTER] - found[CENTER])
-        if away < nearest:
-            best, nearest = number, away
+        if bands[BAND_LOW, place] - slack <= center <= bands[BAND_HIGH, place] + slack:
+            away = abs(bands[BAND_CENTER, place] - center)
+            if away < nearest and bands[BAND_SIDE, place] == side:
+                best, nearest = place, away
     return best
 
 
 @compiled
 def _see(book: Book, which: int, refresh: int, found: Floats, sides: Ints, count: int, slack: float) -> None:
     """Match what was found with what is followed; what is new is followed from now on."""
-    known = book.active_count[which]
-    begin = book.counts[SIGHTINGS]
+    known, begin = book.active_count[which], book.counts[SIGHTINGS]
+    bands, active = book.bands[which], book.active[which]
     for each in range(count):
-        number = _match(book, which, known, found[each], sides[each], slack)
-        if number < 0:
-            number = book.counts[CLUSTERS]
-            book.counts[CLUSTERS] += 1
-            book.figures[number] = found[each]
-            book.figures[number, WORST] = found[each, PRICE]
-            book.facts[number] = (which, sides[each], refresh, -1, -1, refresh)
-            book.active[which, book.active_count[which]] = number
-            book.active_count[which] += 1
-        elif book.facts[number, SEEN] == refresh:
-            book.figures[number, VALUE] += found[each, VALUE]
-            continue
+        place = _match(bands, known, found[each, CENTER], sides[each], slack)
+        if place < 0:
+            number = _begin(book, which, refresh, found[each], sides[each])
         else:
+            number = active[place]
+            if book.facts[number, SEEN] == refresh:
+                book.figures[number, VALUE] += found[each, VALUE]
+                continue
             book.figures[number, VALUE] = found[each, VALUE]
             book.facts[number, SEEN] = refresh
         book.seen[book.counts[SIGHTINGS]] = number
         book.counts[SIGHTINGS] += 1
     for sighting in range(begin, book.counts[SIGHTINGS]):
         book.seen_usd[sighting] = book.figures[book.seen[sighting], VALUE]
+
+
+@compiled
+def _begin(book: Book, which: int, refresh: int, found: Floats, side: int) -> int:
+    """Follow a new cluster; returns its number."""
+    number, place = book.counts[CLUSTERS], book.active_count[which]
+    book.counts[CLUSTERS] += 1
+    book.active_count[which] += 1
+    for column in range(8):
+        book.figures[number, column] = found[column]
+    facts = book.facts[number]
+    facts[RANGE], facts[SIDE], facts[DETECTED], facts[SEEN] = which, side, refresh, refresh
+    facts[DECIDED], facts[HIT_MINUTE] = -1, -1
+    bands = book.bands[which]
+    bands[BAND_LOW, place], bands[BAND_HIGH, place] = found[LOW], found[HIGH]
+    bands[BAND_CENTER, place], bands[BAND_SIDE, place] = found[CENTER], side
+    bands[BAND_WORST, place] = found[PRICE]
+    book.active[which, place] = number
+    return int(number)
 
 
 @compiled
@@ -359,7 +404,7 @@ def _shown(values: Floats, shown: Floats) -> None:
 def _largest_per_cell(
     shown: Floats, levels: Floats, first: int, price: float, width: float, above: bool, cells: Floats
 ) -> float:
-    """Sum over cells of the largest value any range shows in the cell, USD; cells (2, N) is a place to work."""
+    """Sum over cells of the largest value any range shows there, USD; cells (2, N) is a place to work."""
     cells[:] = 0.0
     most = 0
     for which in range(shown.shape[0]):
@@ -403,7 +448,7 @@ def follow(
         book: changed in place; large enough.
     """
     ranges, width = columns.values.shape[1], columns.values.shape[2]
-    held, shown = np.empty(width), np.empty((ranges, width))
+    shown, guesses = np.empty((ranges, width)), np.ones((ranges, 2))
     found, sides = np.empty((MOST_FOUND, 8)), np.empty(MOST_FOUND, dtype=np.int64)
     cells = np.empty((2, width + 8))
     for asked in range(columns.closes.size):
@@ -414,7 +459,7 @@ def follow(
             if refresh > 0:
                 _judge(book, past, refresh, which, horizons[which])
             _shown(columns.values[asked, which], shown[which])
-            count = clusters_of(shown[which], columns.levels, first, price, held, found, sides)
+            count = clusters_of(shown[which], columns.levels, first, price, guesses[which], found, sides)
             _see(book, which, refresh, found, sides, count, slack)
         book.seen_from[refresh + 1] = book.counts[SIGHTINGS]
         _side_sizes(book, refresh, tradable)

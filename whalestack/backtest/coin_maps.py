@@ -15,7 +15,7 @@ from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
 MINUTE_MS = 60_000
-CHUNK = 128
+CHUNK = 64
 """Refreshes modelled at a time: their columns stay in the processor's cache."""
 
 
@@ -153,15 +153,17 @@ class CoinMaps:
     def _make_room(self, refreshes: int) -> None:
         """Room for the most that so many refreshes could find: the kernel checks no bounds."""
         book = self._book
-        most = refreshes * len(self.rules.timeframes) * kernel.MOST_FOUND
-        clusters, sightings = (int(book.counts[each]) + most for each in (0, 1))
-        active = int(book.active_count.max()) + refreshes * kernel.MOST_FOUND
+        found = refreshes * kernel.MOST_FOUND
+        most = found * len(self.rules.timeframes)
+        clusters, sightings = int(book.counts[kernel.CLUSTERS]), int(book.counts[kernel.SIGHTINGS])
+        active = int(book.active_count.max())
         self._book = book._replace(
-            figures=_longer(book.figures, clusters),
-            facts=_longer(book.facts, clusters),
-            seen=_longer(book.seen, sightings),
-            seen_usd=_longer(book.seen_usd, sightings),
-            active=np.ascontiguousarray(_longer(book.active.T, active).T),
+            figures=_longer(book.figures, clusters, most),
+            facts=_longer(book.facts, clusters, most),
+            seen=_longer(book.seen, sightings, most),
+            seen_usd=_longer(book.seen_usd, sightings, most),
+            active=_wider(book.active, active, found),
+            bands=_wider(book.bands, active, found),
         )
 
     # --- what is asked ----------------------------------------------------------------------
@@ -319,6 +321,7 @@ def _empty_book(refreshes: int, ranges: int) -> kernel.Book:
         figures=np.zeros((0, 8)),
         facts=np.zeros((0, 6), dtype=np.int64),
         active=np.zeros((ranges, 0), dtype=np.int64),
+        bands=np.zeros((ranges, kernel.BANDS, 0)),
         active_count=np.zeros(ranges, dtype=np.int64),
         seen=np.zeros(0, dtype=np.int64),
         seen_usd=np.zeros(0),
@@ -330,10 +333,19 @@ def _empty_book(refreshes: int, ranges: int) -> kernel.Book:
     )
 
 
-def _longer(values: NDArray[np.generic], least: int) -> NDArray:  # type: ignore[type-arg]
-    """The same rows with room for at least so many."""
-    if values.shape[0] >= least:
-        return np.ascontiguousarray(values)
-    room = np.zeros((max(least, 2 * values.shape[0]), *values.shape[1:]), dtype=values.dtype)
-    room[: values.shape[0]] = values
+def _longer(values: NDArray, used: int, more: int) -> NDArray:  # type: ignore[type-arg]
+    """The same rows with room for so many more; only what is used is copied."""
+    if values.shape[0] >= used + more:
+        return values
+    room = np.zeros((2 * used + more, *values.shape[1:]), dtype=values.dtype)
+    room[:used] = values[:used]
+    return room
+
+
+def _wider(values: NDArray, used: int, more: int) -> NDArray:  # type: ignore[type-arg]
+    """The same with room for so many more in the last direction."""
+    if values.shape[-1] >= used + more:
+        return values
+    room = np.zeros((*values.shape[:-1], 2 * used + more), dtype=values.dtype)
+    room[..., :used] = values[..., :used]
     return room

@@ -90,4 +90,6 @@ def db_upgrade() -> None:
     from whalestack.db.migrations import upgrade
 
     upgrade(settings_of_process().database_url.get_secret_value())
+    # In Docker this runs before every worker: none may trade on what was compared before the start.
+    runtime_of_process().reconciler.require("the system has just started")
     typer.echo("the schema is current")

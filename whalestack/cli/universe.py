@@ -73,21 +73,21 @@ def _board_row(at: datetime, line: BoardLine) -> Row:
 
 
 def _show_check(*, as_json: bool) -> None:
-    latest = read_rows(
-        select(AgentLog)
-        .where(AgentLog.agent_name == board_check.AGENT_NAME, AgentLog.action == board_check.ACTION)
-        .order_by(AgentLog.created_at.desc())
-        .limit(1),
-        lambda entry: {"at": entry.created_at, **entry.details},
-    )
-    if not latest:
+    with runtime_of_process().reading() as session:
+        latest = session.scalars(
+            select(AgentLog)
+            .where(AgentLog.agent_name == board_check.AGENT_NAME, AgentLog.action == board_check.ACTION)
+            .order_by(AgentLog.created_at.desc())
+            .limit(1)
+        ).one_or_none()
+    if latest is None:
         show([], as_json=as_json, empty="no comparison yet: one is made every hour where the plan has it")
         return
-    [entry] = latest
-    show(list(entry["differences"]), as_json=as_json, empty="no coin differs")  # type: ignore[call-overload]
+    found = latest.details
+    show(found["differences"], as_json=as_json, empty="no coin differs")
     _say(
-        f"{entry['at']:%Y-%m-%d %H:%M} UTC: {entry['beyond']} of {entry['compared']} changes over "
-        f"{entry['window']} differ by more than {entry['tolerance_pct']} percentage points"
+        f"{latest.created_at:%Y-%m-%d %H:%M} UTC: {found['beyond']} of {found['compared']} changes over "
+        f"{', '.join(found['windows'])} differ by more than {found['tolerance_pct']} percentage points"
     )
 
 

@@ -1,6 +1,7 @@
 """Our board held against CoinGlass's `coins-markets`: which coins differ, and by how much.
 
-What can be compared is the last hour's change of price and of open interest. CoinGlass's
+What can be compared are the changes of price and of open interest over an hour and more; over
+minutes the two sides' moments lie too far apart. CoinGlass's
 price is of its own making over several exchanges and its open interest is all exchanges'
 sum, ours are Bybit's; so a difference is told and stops nothing.
 """
@@ -13,6 +14,7 @@ from datetime import timedelta
 from typing import Protocol
 
 import structlog
+from sqlalchemy.orm import Session
 
 from whalestack.clients.coinglass.plans import PLANS
 from whalestack.clients.coinglass.types import CoinMarket
@@ -28,10 +30,12 @@ log = structlog.get_logger()
 
 AGENT_NAME = "board-check"
 ACTION = "board_compared"
-WINDOW = "1h"
+# The longer two are told by hourly bars while the system is young: they need the check most.
+WINDOWS = ("1h", "4h", "24h")
 # An older board would differ for no other reason than its age.
 OLDEST_BOARD = timedelta(minutes=3)
 NAMED_AT_MOST = 100
+NO_BOARD = "there is no fresh board to compare"
 
 
 class MarketList(Protocol):
@@ -43,10 +47,11 @@ class MarketList(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """One coin whose change is not the same on both sides, in per cent over the last hour."""
+    """One coin whose change is not the same on both sides, in per cent."""
 
     symbol: str
     measure: str
+    window: str
     ours_pct: float
     theirs_pct: float
 
@@ -107,21 +112,24 @@ class BoardCheck:
             return "HEATMAP_SOURCE=model: CoinGlass is not asked"
         if not PLANS[self._settings.coinglass_plan].coins_markets:
             return f"COINGLASS_PLAN={self._settings.coinglass_plan} does not serve coins-markets"
-        return None if self._fresh_board() is not None else "there is no fresh board to compare"
-
-    def _fresh_board(self) -> Board | None:
         with self._db.begin() as work:
-            board = latest_board(work.session, "price", WINDOW)
-        return board if board and self._clock.now() - board.at <= OLDEST_BOARD else None
+            return None if self._fresh_boards(work.session) else NO_BOARD
+
+    def _fresh_boards(self, session: Session) -> dict[str, Board]:
+        """The newest board by window, empty where it is too old to be compared."""
+        found = {window: latest_board(session, "price", window) for window in WINDOWS}
+        oldest = self._clock.now() - OLDEST_BOARD
+        return {window: board for window, board in found.items() if board and board.at >= oldest}
 
     def _compare(self, markets: Sequence[CoinMarket]) -> BoardCheckReport:
-        # Read again: many pages were fetched since, and a minute may have passed.
-        board = self._fresh_board()
-        if board is None:
-            return BoardCheckReport(not_checked="there is no fresh board to compare")
+        rows = {market.coin: market for market in markets}
         with self._db.begin() as work:
+            # Read again: many pages were fetched since, and a minute may have passed.
+            boards = self._fresh_boards(work.session)
+            if not boards:
+                return BoardCheckReport(not_checked=NO_BOARD)
             names = {coin.symbol: coin.coin for coin in followed_coins(work.session)}
-            pairs = list(_pairs(board, names, {market.coin: market for market in markets}))
+            pairs = [pair for window, board in boards.items() for pair in _pairs(board, window, names, rows)]
             beyond = sorted(filter(self._is_beyond, pairs), key=lambda each: -each.size)
             report = BoardCheckReport(len(pairs), tuple(beyond))
             log_action(
@@ -135,7 +143,7 @@ class BoardCheck:
             "board_checked",
             compared=report.compared,
             beyond=len(beyond),
-            coins=[each.symbol for each in beyond[:10]],
+            coins=sorted({each.symbol for each in beyond[:10]}),
         )
         return report
 
@@ -150,7 +158,7 @@ class BoardCheck:
 
     def _details(self, report: BoardCheckReport) -> dict[str, object]:
         return {
-            "window": WINDOW,
+            "windows": WINDOWS,
             "tolerance_pct": self._tolerances(),
             "compared": report.compared,
             "beyond": len(report.differences),
@@ -158,16 +166,18 @@ class BoardCheck:
         }
 
 
-def _pairs(board: Board, names: Mapping[str, str], markets: Mapping[str, CoinMarket]) -> Iterable[Difference]:
+def _pairs(
+    board: Board, window: str, names: Mapping[str, str], markets: Mapping[str, CoinMarket]
+) -> Iterable[Difference]:
     """Both sides' change of every coin and measure that both know."""
     for line in board.lines:
         market = markets.get(names.get(line.symbol, ""))
         if market is None:
             continue
         sides = (
-            ("price", line.price_pct, market.price_change_1h_pct),
-            ("oi", line.oi_pct, market.open_interest_change_1h_pct),
+            ("price", line.price_pct, getattr(market, f"price_change_{window}_pct")),
+            ("oi", line.oi_pct, getattr(market, f"open_interest_change_{window}_pct")),
         )
         for measure, ours, theirs in sides:
             if ours is not None and theirs is not None:
-                yield Difference(line.symbol, measure, ours, theirs)
+                yield Difference(line.symbol, measure, window, ours, theirs)

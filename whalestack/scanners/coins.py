@@ -19,29 +19,12 @@ from whalestack.db.coin_store import known_coins, upsert_coins
 from whalestack.db.engine import Database
 from whalestack.db.models import Coin
 from whalestack.errors import TryAgain, WhalestackError
+from whalestack.scanners.universe_changes import TRADING, has_changed, mark_missing, missing_coins
 
 log = structlog.get_logger()
 
 QUOTE = "USDT"
-TRADING = "Trading"
-GONE = "Gone"
 NO_SUCH_COIN = "no such coin at CoinGlass"
-UNREADABLE = "Bybit quotes it and does not list it readably among its instruments"
-# What an order is rounded and bounded by: a change between two refreshes is told.
-CONTRACT_FIELDS = (
-    "tick_size",
-    "qty_step",
-    "min_order_qty",
-    "max_order_qty",
-    "max_market_order_qty",
-    "min_notional_usd",
-    "max_leverage",
-)
-# An answer that lacks more than this of the known coins at once is not believed, unless it is all
-# that was heard for so long: then it is the exchange, or another one than before.
-MOST_GONE_SHARE = 0.25
-ALWAYS_BELIEVED = 20
-DOUBTED_FOR = timedelta(hours=2, minutes=30)
 
 
 class CoinList(Protocol):
@@ -122,40 +105,15 @@ class CoinScanner:
         now = self._clock.now()
         with self._db.begin() as work:
             known = known_coins(work.session)
-            missing = _missing(known, instruments, now)
+            missing = missing_coins(known, instruments, now)
             found = self._judge(instruments, turnovers, supported, known, now)
             rows = [self._row(each, now) for each in found]
-            changed = [row["symbol"] for row in rows if _has_changed(known.get(row["symbol"]), row)]
+            changed = [row["symbol"] for row in rows if has_changed(known.get(row["symbol"]), row)]
             new = sorted(row["symbol"] for row in rows if row["symbol"] not in known)
             gone = [symbol for symbol in missing if symbol not in turnovers]
-            self._mark_missing(known, missing, gone, rows, now)
+            mark_missing([known[symbol] for symbol in missing], gone, rows, now)
             upsert_coins(work.session, rows)
         return self._report(found, new, gone, changed, supported is not None)
-
-    def _mark_missing(
-        self,
-        known: Mapping[str, Coin],
-        missing: Sequence[str],
-        gone: Sequence[str],
-        rows: Sequence[Mapping[str, Any]],
-        now: datetime,
-    ) -> None:
-        """Coins that are not among the instruments: gone, or, where Bybit still quotes them, not entered.
-
-        The latter keep their status, so that the streams go on with them and a position in
-        one is led by live prices.
-        """
-        trades_as = {row["coinglass_symbol"]: row["symbol"] for row in rows if row["status"] == TRADING}
-        for symbol in missing:
-            coin = known[symbol]
-            coin.updated_at = now
-            if symbol not in gone:
-                coin.skipped_reason = UNREADABLE
-                log.warning("instrument_missing", symbol=symbol)
-                continue
-            successor = trades_as.get(coin.coinglass_symbol) if coin.coinglass_symbol else None
-            renamed = f"; its coin trades as {successor} now" if successor else ""
-            coin.status, coin.skipped_reason = GONE, f"no longer listed on Bybit{renamed}"
 
     def _supported(self) -> frozenset[str] | None:
         if self._settings.heatmap_source is HeatmapSource.MODEL:
@@ -291,36 +249,6 @@ class CoinScanner:
             changed=report.changed,
         )
         return report
-
-
-def _missing(known: Mapping[str, Coin], instruments: Sequence[Instrument], now: datetime) -> list[str]:
-    """Known coins that are not listed now and were at the refresh before.
-
-    Raises:
-        TryAgain: too many at once, for the first times.
-    """
-    listed = {each.symbol for each in instruments}
-    before = [symbol for symbol, coin in known.items() if coin.status != GONE]
-    missing = sorted(set(before) - listed)
-    heard_at = max((coin.updated_at for coin in known.values()), default=now)
-    is_doubted = now - heard_at < DOUBTED_FOR
-    if is_doubted and len(missing) > max(ALWAYS_BELIEVED, MOST_GONE_SHARE * len(before)):
-        raise TryAgain(
-            f"Bybit lists {len(missing)} of {len(before)} known coins no more; its answer is not believed"
-        )
-    return missing
-
-
-def _has_changed(coin: Coin | None, row: Mapping[str, Any]) -> bool:
-    """Whether the contract is another than it was; each field that is, is told."""
-    if coin is None:
-        return False
-    changed = {name: (getattr(coin, name), row[name]) for name in CONTRACT_FIELDS}
-    changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
-    if changed:
-        told = {name: f"{before} -> {after}" for name, (before, after) in changed.items()}
-        log.info("contract_changed", symbol=coin.symbol, **told)
-    return bool(changed)
 
 
 def _is_usdt_perpetual(instrument: Instrument) -> bool:

@@ -96,6 +96,8 @@ def start_stages(supervisor: Supervisor, runtime: Runtime) -> None:
         wait_for_simulator(supervisor, runtime.settings)
     # Streams and workers know coins only from the table.
     runtime.coin_scanner.refresh()
+    # Where the last run ended a minute ago its comparison is young, and signals of then may wait.
+    runtime.reconciler.require("the system has just started")
     for stage in (STAGE_WORKERS, STAGE_STREAMS, STAGE_BEAT):
         supervisor.start(stage)
 

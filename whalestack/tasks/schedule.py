@@ -19,7 +19,7 @@ AT_START = ("trade.reconcile", "scan.universe", "heatmap.refresh", "history.cana
 SHORTEST_REAL_S = 1.0
 # What repairs lost answers must get its turn just when its queue is long, after a worker's death:
 # these messages live at least so long.
-REPAIRING = ("trade.", "trailing.")
+REPAIRING = ("trailing.",)
 REPAIR_LIVES_REAL_S = 5.0
 # And those that find the last run young end at once, so that any number of them may wait: the queue
 # is longest when orders without an answer wait for the poll that asks about them.
@@ -57,8 +57,8 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("scan.board_check", 3600),
         Entry("trade.reconcile", 60, 55, spaced=True),
         Entry("trade.poll", 15, spaced=True),
-        Entry("trade.sweep", 30),
-        Entry("trade.expire_plans", 30),
+        Entry("trade.sweep", 30, spaced=True),
+        Entry("trade.expire_plans", 30, spaced=True),
         Entry("trailing.sweep", 15),
         Entry("trailing.watchdog", 20),
         Entry("broadcast.sweep", 30),

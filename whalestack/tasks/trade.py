@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from whalestack.errors import TryAgain
 from whalestack.runtime import Runtime
 from whalestack.tasks.base import task
 
@@ -33,12 +34,24 @@ def reconcile(runtime: Runtime, unless_within_s: float = 0.0) -> None:
 
 
 @task("trade.expire_plans", exclusive=True)
-def expire_plans(runtime: Runtime) -> None:
-    """End the plans whose pullback did not come."""
-    runtime.trader_team.expire_plans()
+def expire_plans(runtime: Runtime, unless_within_s: float = 0.0) -> None:
+    """End the plans whose pullback did not come, unless that was just looked at."""
+    if _is_due(runtime, "trade.expire_plans", unless_within_s):
+        runtime.trader_team.expire_plans()
 
 
 @task("trade.sweep", exclusive=True)
-def sweep(runtime: Runtime) -> None:
-    """Send again what a lost message left lying."""
-    runtime.trader_team.sweep()
+def sweep(runtime: Runtime, unless_within_s: float = 0.0) -> None:
+    """Send again what a lost message left lying, unless that was just done."""
+    if _is_due(runtime, "trade.sweep", unless_within_s):
+        runtime.trader_team.sweep()
+
+
+def _is_due(runtime: Runtime, name: str, unless_within_s: float) -> bool:
+    """Whether no other message of the schedule began this within so many market seconds."""
+    if unless_within_s <= 0:
+        return True
+    try:
+        return runtime.live.claim("task", name, hold_s=runtime.clock.real_seconds(unless_within_s))
+    except TryAgain:
+        return True

@@ -19,6 +19,10 @@ class _Market(msgspec.Struct):
     open_interest_usd: float | None = None
     open_interest_change_percent_1h: float | None = None
     price_change_percent_1h: float | None = None
+    open_interest_change_percent_4h: float | None = None
+    price_change_percent_4h: float | None = None
+    open_interest_change_percent_24h: float | None = None
+    price_change_percent_24h: float | None = None
 
 
 class _MaxPain(msgspec.Struct):
@@ -69,6 +73,10 @@ def decode_coin_markets(body: bytes, what: str) -> list[CoinMarket]:
             open_interest_usd=row.open_interest_usd,
             open_interest_change_1h_pct=row.open_interest_change_percent_1h,
             price_change_1h_pct=row.price_change_percent_1h,
+            open_interest_change_4h_pct=row.open_interest_change_percent_4h,
+            price_change_4h_pct=row.price_change_percent_4h,
+            open_interest_change_24h_pct=row.open_interest_change_percent_24h,
+            price_change_24h_pct=row.price_change_percent_24h,
         )
         for row in decode_data(body, what, _MARKETS) or []
     ]

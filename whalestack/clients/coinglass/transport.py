@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from whalestack.clients.coinglass.deadline import Deadline, DeadlineAdapter
 from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassUnavailable
 
 _CHUNK = 262_144
+_GZIP = 31
+_MOST_MEMBERS = 64
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Transport:
                 return _reply(response, self._read(response.raw, what))
         except (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise CoinglassUnavailable(f"{what}: no whole reply within {self._timeout_s:g} s") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error) as error:
             raise CoinglassUnavailable(f"{what}: {type(error).__name__} on the way to CoinGlass") from error
 
     def close(self) -> None:
@@ -80,18 +83,24 @@ class Transport:
         self._local = threading.local()
 
     def _read(self, raw: urllib3.response.HTTPResponse, what: str) -> bytes:
-        """The body, piece by piece: a reply that swells is cut off."""
+        """The body; a reply that swells is cut off. Plain gzip is undone at once, for piece by piece
+        it takes half as long again; whatever else there is, urllib3 undoes."""
+        is_gzip = raw.headers.get("Content-Encoding") == "gzip"
         pieces: list[bytes] = []
         # What it announces is its size on the way; what counts is its size when decompressed.
         size = _whole(raw.headers.get("Content-Length")) or 0
         if size <= self._max_bytes:
             size = 0
-            while size <= self._max_bytes and (piece := raw.read1(_CHUNK, decode_content=True)):
+            while size <= self._max_bytes and (piece := raw.read1(_CHUNK, decode_content=not is_gzip)):
                 pieces.append(piece)
                 size += len(piece)
+        body = b"".join(pieces)
+        if is_gzip and size <= self._max_bytes:
+            body = _unpacked(body, self._max_bytes + 1)
+            size = len(body)
         if size > self._max_bytes:
             raise CoinglassBadReply(f"{what}: the reply is larger than {self._max_bytes} bytes")
-        return b"".join(pieces)
+        return body
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -116,6 +125,23 @@ class Transport:
             }
         )
         return session
+
+
+def _unpacked(packed: bytes, most_bytes: int) -> bytes:
+    """The first `most_bytes` of what was packed.
+
+    Raises:
+        zlib.error: it is no gzip, or falls into very many members: each one costs a copy of the rest, so
+            a few MB of empty ones would take hours.
+    """
+    body = b""
+    for _ in range(_MOST_MEMBERS):
+        member = zlib.decompressobj(_GZIP)
+        body += member.decompress(packed, most_bytes - len(body))
+        packed = member.unused_data
+        if not packed or len(body) >= most_bytes:
+            return body
+    raise zlib.error("too many gzip members")
 
 
 def _reply(response: requests.Response, body: bytes) -> Reply:

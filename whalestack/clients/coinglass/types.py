@@ -50,6 +50,10 @@ class CoinMarket:
     open_interest_usd: float | None
     open_interest_change_1h_pct: float | None
     price_change_1h_pct: float | None
+    open_interest_change_4h_pct: float | None = None
+    price_change_4h_pct: float | None = None
+    open_interest_change_24h_pct: float | None = None
+    price_change_24h_pct: float | None = None
 
 
 @dataclass(frozen=True)
