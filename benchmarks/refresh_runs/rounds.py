@@ -10,7 +10,7 @@ from typing import Any
 from refresh_runs.costs import Costs
 from refresh_runs.system import RefreshSystem, await_that
 
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalestack.math.outcomes import Path, Verdict, beyond_run_pct, is_covered, judge
+from whalestack.math.outcomes import Path, Verdict, beyond_run_pct, came_back_pct, is_covered, judge
 from whalestack.math.windows import descending_ranks
 
 MINUTE = 60_000
@@ -99,6 +99,14 @@ def test_beyond_by_hand():
     assert beyond_run_pct(path((95, 81)), "long", 90.0) == pytest.approx(10.0)
     assert beyond_run_pct(path((109, 100)), "short", 110.0) == 0.0
     assert beyond_run_pct(path(), "short", 110.0) == 0.0
+
+
+def test_the_way_back_by_hand():
+    """From 121 down to 99 afterwards: 18.2 %; the low of 90 came before, or in, the bar of the high."""
+    assert came_back_pct(path((100, 90), (121, 95), (110, 99)), "short") == pytest.approx(22 / 121 * 100)
+    assert came_back_pct(path((105, 80), (88, 84)), "long") == pytest.approx(10.0)
+    assert came_back_pct(path((100, 90), (121, 95)), "short") == 0.0
+    assert came_back_pct(path(), "long") == 0.0
 
 
 bars_strategy = st.lists(

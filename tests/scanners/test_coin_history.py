@@ -49,7 +49,8 @@ def test_a_record_by_hand(db: Database, scanner: CoinHistoryScanner, clock: Manu
     """Three hits (one after a run of 12 % against it, which no stop of 10 % survives) and a miss.
 
     2 of 4; market the same 0 of 0 before, prior 0.5 worth 20: (2 + 10) / (4 + 20) = 0.5.
-    Mean time of the two successes: (1 h + 3 h) / 2.
+    Mean time of the two successes: (1 h + 3 h) / 2; speeds 5 % in 1 h and in 3 h, median 3.33 % an hour.
+    Wilson's interval of 2 of 4: 0.150 to 0.850.
     """
     add_coin(db, "AUSDT", clock.now())
     add_judged(db, clock, hit=True, usd=2e6)
@@ -61,6 +62,11 @@ def test_a_record_by_hand(db: Database, scanner: CoinHistoryScanner, clock: Manu
     assert (row.hits, row.observations) == (2, 4)
     assert row.success_rate == pytest.approx(12 / 24)
     assert row.avg_time_to_target == pytest.approx(7200)
+    assert row.speed_pct_per_h == pytest.approx(10 / 3)
+    assert (row.success_low, row.success_high) == (
+        pytest.approx(0.150, abs=1e-3),
+        pytest.approx(0.850, abs=1e-3),
+    )
     assert row.avg_cluster_size == pytest.approx(1.25e6)
 
 

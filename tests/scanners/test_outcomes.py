@@ -110,7 +110,8 @@ def test_without_bars_nothing_is_judged_and_after_a_day_it_is_given_up(
 def test_the_run_beyond_is_measured_an_hour_after_the_hit(
     db: Database, scanner: OutcomeScanner, clock: ManualClock
 ):
-    """Far edge 106; within the hour price reaches 111.3, 5 % past it; what comes later does not count."""
+    """Far edge 106; within the hour price reaches 111.3, 5 % past it, and comes back to 100, 10.15 % of it;
+    what comes later does not count."""
     found = add_cluster(db, "AUSDT", clock.now())
     clock.advance(60)
     add_minutes(db, "AUSDT", clock.now(), [105.0])
@@ -119,6 +120,7 @@ def test_the_run_beyond_is_measured_an_hour_after_the_hit(
     add_minutes(db, "AUSDT", clock.now(), [111.3] * 30 + [100.0] * 29 + [150.0] * 2)
     assert scanner.scan().measured == 1
     assert cluster(db, found).beyond_pct == pytest.approx(5.0)
+    assert cluster(db, found).came_back_pct == pytest.approx(11.3 / 111.3 * 100)
     assert scanner.scan().measured == 0
 
 

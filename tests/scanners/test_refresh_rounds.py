@@ -21,6 +21,7 @@ from whalestack.dispatch import Job
 from whalestack.errors import StopAndTell
 from whalestack.math.timeframes import SERVED_TIMEFRAMES
 from whalestack.scanners.heatmap import HeatmapScanner
+from whalestack.tasks.factory import make_app
 
 
 def run(scanner: HeatmapScanner, job: Job) -> object:
@@ -156,6 +157,14 @@ def test_a_round_whose_host_died_does_not_hold_back_the_next_one(scene: Scene) -
     assert (lost.round_id,) == scanner.start_round().given_up
     late = scanner.fetch_batch(**second.kwargs)  # type: ignore[arg-type]
     assert late.dropped
+
+
+def test_the_death_of_a_worker_runs_its_batch_again(scene: Scene) -> None:
+    """The message is acknowledged after the work: it may be, because a batch counts once."""
+    app = make_app(scene.settings)
+    app.loader.import_default_modules()
+    task = app.tasks["heatmap.fetch_batch"]
+    assert (True, True) == (task.acks_late, task.reject_on_worker_lost)
 
 
 def test_reports_of_earlier_rounds_are_not_kept(scene: Scene) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from whalestack.config import LIVE_CONFIRMATION, Settings, load_settings
 from whalestack.errors import StopAndTell
-from whalestack.supervisor.up import require_free_ports, require_values, run_up
+from whalestack.supervisor.plan import process_specs
+from whalestack.supervisor.up import chosen, require_free_ports, require_values, run_up
 
 
 def settings_of(tmp_path: Path, **values: object) -> Settings:
@@ -40,7 +41,25 @@ def test_a_taken_port_is_named_with_the_line_that_changes_it(
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StopAndTell, match=f"port {port} is taken: set another {name.upper()} in .env"):
-            require_free_ports(settings_of(tmp_path, **(unused_ports | {name: port})))
+            require_free_ports(
+                settings_of(tmp_path, **(unused_ports | {name: port})), ["flower", "simulator"]
+            )
+
+
+def test_a_further_host_runs_only_what_is_named(tmp_path: Path) -> None:
+    """Beside a host that has the ports, the streams and beat already."""
+    settings = settings_of(tmp_path)
+    specs = chosen(process_specs(settings), ["worker-heatmap", "worker-refetch"])
+    assert ["worker-heatmap", "worker-refetch"] == sorted(spec.name for spec in specs)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = settings_of(tmp_path, flower_port=port, simulator_port=port)
+        require_free_ports(taken, [spec.name for spec in specs])
+
+
+def test_a_process_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StopAndTell, match="no process worker-heatmaps; there are beat, flower, simulator"):
+        chosen(process_specs(settings_of(tmp_path)), ["worker-heatmaps", "beat"])
 
 
 def test_a_database_without_the_schema_says_which_command_makes_it(

@@ -22,7 +22,7 @@ def freshness(
 ) -> None:
     """How old every map is, and which are older than they should be. Exit code 0: none is."""
     runtime = runtime_of_process()
-    found = runtime.freshness_scanner.measure(runtime.coinglass.budget.calls_per_min)
+    found = runtime.freshness_scanner.measure(runtime.heatmap_scanner.calls_per_min)
     if symbol is not None:
         maps = [each for each in found.all_maps if each.symbol == symbol.upper()]
         show([_row(each) for each in maps], as_json=as_json, empty=f"{symbol.upper()} is not followed")

@@ -40,11 +40,16 @@ def demo(
 
 
 @app.command()
-def up() -> None:
+def up(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Of this name alone, on a further host: worker-heatmap. Repeatable."),
+    ] = None,
+) -> None:
     """Run beat, streams, a worker for each queue and Flower against the services named in .env."""
     from whalestack.supervisor.up import run_up
 
-    raise typer.Exit(run_up(settings_of_process()))
+    raise typer.Exit(run_up(settings_of_process(), only or ()))
 
 
 @app.command()

@@ -26,6 +26,11 @@ _SESSION = {
 }
 
 
+# The eight threads of a worker may each hold three at a time: the task's lock, a symbol's lock and the
+# work. With fewer they would all wait for each other. Only what is needed at once is opened.
+WORKER_POOL_SIZE = 12
+
+
 def make_engine(database_url: str, *, pool_size: int = 4, application_name: str = "whalestack") -> Engine:
     """An engine for one process; nothing connects until it is first used.
 
@@ -77,7 +82,9 @@ class Database:
         self._dispatcher = dispatcher
 
     @classmethod
-    def from_settings(cls, settings: Settings, dispatcher: Dispatcher, *, pool_size: int = 4) -> Database:
+    def from_settings(
+        cls, settings: Settings, dispatcher: Dispatcher, *, pool_size: int = WORKER_POOL_SIZE
+    ) -> Database:
         """The database that the settings name."""
         return cls(make_engine(settings.database_url.get_secret_value(), pool_size=pool_size), dispatcher)
 

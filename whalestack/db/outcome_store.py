@@ -35,6 +35,14 @@ class Followed:
     horizon_ms: int
 
 
+@dataclass(frozen=True)
+class AfterHit:
+    """The hour from a hit on: how far price ran past the far edge, and back from its farthest point."""
+
+    beyond_pct: float
+    came_back_pct: float
+
+
 def judged_until(session: Session) -> datetime | None:
     """Up to when the bars have been held against the clusters, None before the first time."""
     details = session.scalar(
@@ -178,8 +186,11 @@ def _decided_row(cluster_id: int, verdict: Verdict | None, now: datetime) -> dic
     }
 
 
-def store_beyond(session: Session, beyond_pct: Mapping[int, float]) -> None:
-    """Write by cluster id how far price ran past the far edge, per cent."""
-    rows = [{"id": cluster_id, "beyond_pct": pct} for cluster_id, pct in sorted(beyond_pct.items())]
+def store_after_hits(session: Session, after: Mapping[int, AfterHit]) -> None:
+    """Write by cluster id what followed the hit."""
+    rows = [
+        {"id": cluster_id, "beyond_pct": each.beyond_pct, "came_back_pct": each.came_back_pct}
+        for cluster_id, each in sorted(after.items())
+    ]
     if rows:
         session.execute(update(LiquidationCluster), rows)

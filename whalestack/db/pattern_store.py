@@ -29,6 +29,8 @@ class ClusterRecord:
         wick_up_pct, wick_down_pct: quantile of the adverse runs before hits below and above
             the price; None without any.
         runs_up, runs_down: how many runs each quantile rests on.
+        speed_pct_per_h: median of distance over time to the target, of the hits; None without any.
+        beyond_pct, came_back_pct: medians after hits, see `math.outcomes`; None without any.
     """
 
     symbol: str
@@ -41,6 +43,9 @@ class ClusterRecord:
     wick_down_pct: float | None
     runs_up: int
     runs_down: int
+    speed_pct_per_h: float | None = None
+    beyond_pct: float | None = None
+    came_back_pct: float | None = None
 
 
 # Only clusters whose whole horizon has passed count. Counting hits as they come, while the
@@ -63,7 +68,15 @@ _RECORDS = text(
         percentile_cont(:quantile) within group (order by adverse_wick_pct)
             filter (where is_judged and hit_target and side = 'short') as wick_down_pct,
         count(*) filter (where is_judged and hit_target and side = 'long') as runs_up,
-        count(*) filter (where is_judged and hit_target and side = 'short') as runs_down
+        count(*) filter (where is_judged and hit_target and side = 'short') as runs_down,
+        percentile_cont(0.5) within group (
+            order by abs(price_center / detected_price - 1) * 100
+                / (extract(epoch from hit_at - detected_at) / 3600)::float8
+        ) filter (where is_success and hit_at > detected_at) as speed_pct_per_h,
+        percentile_cont(0.5) within group (order by beyond_pct)
+            filter (where is_judged and hit_target) as beyond_pct,
+        percentile_cont(0.5) within group (order by came_back_pct)
+            filter (where is_judged and hit_target) as came_back_pct
     from counted
     group by symbol, timeframe
     order by symbol, timeframe
@@ -114,6 +127,9 @@ def cluster_records(
             wick_down_pct=row.wick_down_pct,
             runs_up=row.runs_up,
             runs_down=row.runs_down,
+            speed_pct_per_h=row.speed_pct_per_h,
+            beyond_pct=row.beyond_pct,
+            came_back_pct=row.came_back_pct,
         )
         for row in rows
     ]

@@ -9,6 +9,8 @@
 - **Adverse run**: the farthest that price went the other way from the price at detection,
   the bar of the hit included: which of its ends came first is not known, so the worse is taken.
 - **Beyond**: how far price ran past the far edge in the hour from the hit's bar on.
+- **Came back**: how far price returned from the farthest point of that hour within it. Only
+  bars after the farthest point's own count: which of a bar's ends came first is not known.
 - **Unknown**: bars for less than nine tenths of the time are there. Then nothing is judged.
 """
 
@@ -131,3 +133,21 @@ def beyond_run_pct(path: Path, side: ClusterSide, far_edge: float) -> float:
         return 0.0
     past = path.highs.max() - far_edge if side == "short" else far_edge - path.lows.min()
     return max(float(past) / far_edge * 100, 0.0)
+
+
+def came_back_pct(path: Path, side: ClusterSide) -> float:
+    """How far price came back from its farthest point, per cent of that point, at least 0.
+
+    Args:
+        path: the bars from the hit's on.
+        side: of the cluster: the farthest point beyond one above is the highest high.
+    """
+    if path.starts_ms.size == 0:
+        return 0.0
+    turn = int(np.argmax(path.highs) if side == "short" else np.argmin(path.lows))
+    highs, lows = path.highs[turn + 1 :], path.lows[turn + 1 :]
+    if highs.size == 0:
+        return 0.0
+    if side == "short":
+        return max(float(path.highs[turn] - lows.min()) / float(path.highs[turn]) * 100, 0.0)
+    return max(float(highs.max() - path.lows[turn]) / float(path.lows[turn]) * 100, 0.0)

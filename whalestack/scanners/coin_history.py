@@ -27,6 +27,7 @@ from whalestack.db.pattern_store import (
     market_record,
     upsert_patterns,
 )
+from whalestack.math.chance import wilson
 from whalestack.math.ranking import shrunk_rate
 from whalestack.math.wicks import WickStatistics
 
@@ -128,6 +129,7 @@ def pattern_row(
         settings: the prior of success and its weight.
         now: market time.
     """
+    seen = wilson(record.hits / record.observations, record.observations) if record.observations else None
     return {
         "symbol": record.symbol,
         "timeframe": record.timeframe,
@@ -135,6 +137,11 @@ def pattern_row(
         "success_rate": _success_rate(record, market.get(record.timeframe, (0, 0)), settings),
         "hits": record.hits,
         "observations": record.observations,
+        "success_low": seen.low if seen else None,
+        "success_high": seen.high if seen else None,
+        "speed_pct_per_h": record.speed_pct_per_h,
+        "beyond_pct": record.beyond_pct,
+        "came_back_pct": record.came_back_pct,
         "avg_time_to_target": record.avg_time_to_target_s,
         "max_wick_up_pct": _wick(record.wick_up_pct, record.runs_up, wicks.wick_up_pct if wicks else None),
         "max_wick_down_pct": _wick(

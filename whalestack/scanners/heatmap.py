@@ -93,6 +93,11 @@ class HeatmapScanner:
         self._fetcher.close()
 
     @property
+    def calls_per_min(self) -> int:
+        """Calls a real minute that its maps may cost. Raises as its budget."""
+        return self._calls.budget.calls_per_min
+
+    @property
     def _give_up_after_s(self) -> float:
         return GIVE_UP_AFTER_INTERVALS * self._settings.refresh_interval_s
 
@@ -105,7 +110,7 @@ class HeatmapScanner:
         """
         if self._settings.heatmap_source is HeatmapSource.COINGLASS:
             check_plan(self._settings)
-        calls_per_min = self._calls.budget.calls_per_min
+        calls_per_min = self.calls_per_min
         with self._db.begin() as work:
             report = self._start(work, calls_per_min)
         self._freshness.write(calls_per_min)
@@ -180,7 +185,7 @@ class HeatmapScanner:
         self._log_problems(problems, round_id=round_id, batch=batch)
         if reported.ended:
             log.info("refresh_round_ended", round_id=round_id)
-            self._freshness.write(self._calls.budget.calls_per_min)
+            self._freshness.write(self.calls_per_min)
         return BatchReport(
             round_id,
             counts,

@@ -12,16 +12,17 @@ import structlog
 from whalestack.clock import Clock, from_ms, to_ms
 from whalestack.db.engine import Database
 from whalestack.db.outcome_store import (
+    AfterHit,
     Followed,
     candidates,
     judged_until,
     load_path,
     log_judged,
-    store_beyond,
+    store_after_hits,
     store_verdicts,
     unmeasured_hits,
 )
-from whalestack.math.outcomes import Verdict, beyond_run_pct, judge
+from whalestack.math.outcomes import Verdict, beyond_run_pct, came_back_pct, judge
 from whalestack.math.windows import MINUTE_MS
 
 log = structlog.get_logger()
@@ -112,7 +113,7 @@ class OutcomeScanner:
         return [decided[cluster_id] for cluster_id in written]
 
     def _measure(self, now: datetime) -> int:
-        """How far price ran beyond the clusters that were hit an hour ago or longer."""
+        """How far price ran beyond the clusters that were hit an hour ago or longer, and came back."""
         with self._db.begin() as work:
             hits = unmeasured_hits(work.session, oldest=now - BEYOND - GIVE_UP, newest=now - BEYOND)
             beyond = {}
@@ -121,10 +122,11 @@ class OutcomeScanner:
                 start_ms = hit_ms - MINUTE_MS
                 end_ms = start_ms + round(BEYOND.total_seconds() * 1000)
                 path = load_path(work.session, cluster.symbol, since_ms=start_ms, until_ms=end_ms)
-                beyond[cluster.id] = beyond_run_pct(
-                    path.between(start_ms, end_ms), cluster.side, cluster.far_edge
+                hour = path.between(start_ms, end_ms)
+                beyond[cluster.id] = AfterHit(
+                    beyond_run_pct(hour, cluster.side, cluster.far_edge), came_back_pct(hour, cluster.side)
                 )
-            store_beyond(work.session, beyond)
+            store_after_hits(work.session, beyond)
         return len(beyond)
 
     def _remember(self, report: OutcomeReport, now: datetime) -> None:

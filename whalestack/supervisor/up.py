@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import requests
@@ -27,6 +27,7 @@ from whalestack.supervisor.plan import (
     STAGE_WORKERS,
     process_specs,
 )
+from whalestack.supervisor.process import ProcessSpec
 from whalestack.supervisor.supervisor import Supervisor
 
 logger = structlog.get_logger(__name__)
@@ -34,24 +35,41 @@ logger = structlog.get_logger(__name__)
 SIMULATOR_START_S = 60.0
 
 
-def run_up(settings: Settings) -> int:
+def run_up(settings: Settings, only: Sequence[str] = ()) -> int:
     """Run until SIGINT or SIGTERM.
 
+    Args:
+        settings: of every process.
+        only: names of the processes to run, as on a second host; none for all.
+
     Raises:
-        StopAndTell: a value is missing, a port is taken, the schema is not current, or the key
-            is not one to trade with.
+        StopAndTell: a value is missing, a port is taken, the schema is not current, the key
+            is not one to trade with, or there is no process of a name.
     """
     require_values(settings)
-    require_free_ports(settings)
+    specs = chosen(process_specs(settings), only)
+    require_free_ports(settings, [spec.name for spec in specs])
     _require_schema(settings)
     require_safe_key(get_runtime().bybit, settings)
-    specs = process_specs(settings)
     env = child_environment(None, SUPERVISOR_PID=str(own_pid()))
     with stop_event() as stop, Supervisor(specs, env, settings.run_dir / "logs") as supervisor:
         start_stages(supervisor, get_runtime())
         while not stop.wait(1.0):
             supervisor.watch()
     return 0
+
+
+def chosen(specs: Sequence[ProcessSpec], only: Sequence[str]) -> list[ProcessSpec]:
+    """The processes of these names, or all.
+
+    Raises:
+        StopAndTell: names what there is not, and what there is.
+    """
+    unknown = sorted(set(only) - {spec.name for spec in specs})
+    if unknown:
+        names = ", ".join(sorted(spec.name for spec in specs))
+        raise StopAndTell(f"there is no process {', '.join(unknown)}; there are {names}")
+    return [spec for spec in specs if not only or spec.name in only]
 
 
 def require_values(settings: Settings) -> None:
@@ -72,14 +90,16 @@ def require_values(settings: Settings) -> None:
         )
 
 
-def require_free_ports(settings: Settings) -> None:
-    """See that nobody else has the ports that will be opened.
+def require_free_ports(settings: Settings, processes: Collection[str]) -> None:
+    """See that nobody else has the ports that these processes will open.
 
     Raises:
         StopAndTell: names the port and the line of `.env` that changes it.
     """
-    ports = {"FLOWER_PORT": settings.flower_port}
-    if settings.mode in (Mode.DEMO, Mode.PAPER):
+    ports = {}
+    if "flower" in processes:
+        ports["FLOWER_PORT"] = settings.flower_port
+    if "simulator" in processes:
         ports["SIMULATOR_PORT"] = settings.simulator_port
     for name, port in ports.items():
         with socket.socket() as probe:

@@ -89,6 +89,9 @@ class LiquidationCluster(Base):
     beyond_pct: Mapped[float | None] = mapped_column(
         comment="how far price ran past the far edge after the hit"
     )
+    came_back_pct: Mapped[float | None] = mapped_column(
+        comment="how far price came back from its farthest point in the hour from the hit on"
+    )
     adverse_wick_pct: Mapped[float | None] = mapped_column(
         comment="largest move against the way to it before the hit"
     )
@@ -107,7 +110,14 @@ class CoinLiquidationPattern(Base):
     success_rate: Mapped[float] = mapped_column(comment="0 to 1, shrunk toward the market's mean")
     hits: Mapped[int] = mapped_column(default=0, server_default="0")
     observations: Mapped[int] = mapped_column(default=0, server_default="0")
+    success_low: Mapped[float | None] = mapped_column(comment="of hits over observations: 95 % interval")
+    success_high: Mapped[float | None]
     avg_time_to_target: Mapped[float | None] = mapped_column(comment="seconds")
+    speed_pct_per_h: Mapped[float | None] = mapped_column(
+        comment="median over successes: distance over time to the target"
+    )
+    beyond_pct: Mapped[float | None] = mapped_column(comment="median run past the far edge after hits")
+    came_back_pct: Mapped[float | None] = mapped_column(comment="median way back after hits")
     max_wick_up_pct: Mapped[float | None] = mapped_column(comment="high quantile of upward wicks")
     max_wick_down_pct: Mapped[float | None] = mapped_column(comment="high quantile of downward wicks")
     trades: Mapped[int] = mapped_column(default=0, server_default="0")
