@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from whalestack.dispatch import Dispatcher, Job
 
@@ -29,14 +30,24 @@ class HeldJobs:
         with self._lock:
             self._jobs.append(job)
 
-    def let_go(self) -> int:
-        """Send what is held, orders' news first and then by coin; returns how many.
+    def let_go(self, is_wanted: Callable[[Job], bool]) -> list[Job]:
+        """Send what is held and wanted, coin by coin in the alphabet; the rest stays.
 
         The order in which a step's coins were heard of is chance; that of one coin's news is not.
         """
-        with self._lock:
-            jobs, self._jobs = self._jobs, []
-        jobs.sort(key=lambda job: (not job.task.startswith("trade."), str(job.kwargs.get("symbol", ""))))
+        jobs = self.take(is_wanted)
         for job in jobs:
             self._onward.send(job)
-        return len(jobs)
+        return jobs
+
+    def take(self, is_wanted: Callable[[Job], bool]) -> list[Job]:
+        """Remove what is wanted, coin by coin in the alphabet, without sending it."""
+        with self._lock:
+            taken = [job for job in self._jobs if is_wanted(job)]
+            self._jobs = [job for job in self._jobs if not is_wanted(job)]
+        return sorted(taken, key=symbol_of)
+
+
+def symbol_of(job: Job) -> str:
+    """The coin that a job is about, nothing for none."""
+    return str(job.kwargs.get("symbol", ""))
