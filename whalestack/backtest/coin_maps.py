@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalestack.backtest import cluster_kernel as kernel
+from whalestack.backtest import map_kernel
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
 MINUTE_MS = 60_000
-CHUNK = 64
+CHUNK = 256
 """Refreshes modelled at a time: their columns stay in the processor's cache."""
 
 
@@ -153,7 +154,7 @@ class CoinMaps:
     def _make_room(self, refreshes: int) -> None:
         """Room for the most that so many refreshes could find: the kernel checks no bounds."""
         book = self._book
-        found = refreshes * kernel.MOST_FOUND
+        found = refreshes * map_kernel.MOST_FOUND
         most = found * len(self.rules.timeframes)
         clusters, sightings = int(book.counts[kernel.CLUSTERS]), int(book.counts[kernel.SIGHTINGS])
         active = int(book.active_count.max())
@@ -191,11 +192,11 @@ class CoinMaps:
             symbol=self.symbol,
             timeframe=self.rules.timeframes[facts[kernel.RANGE]],
             side="short" if facts[kernel.SIDE] > 0 else "long",
-            price_low=figures[kernel.LOW],
-            price_high=figures[kernel.HIGH],
-            price_center=figures[kernel.CENTER],
+            price_low=figures[map_kernel.LOW],
+            price_high=figures[map_kernel.HIGH],
+            price_center=figures[map_kernel.CENTER],
             leverage=usd,
-            distance_pct=figures[kernel.DISTANCE],
+            distance_pct=figures[map_kernel.DISTANCE],
         )
 
     def sides_usd(self, refresh: int) -> tuple[float, float]:
@@ -237,7 +238,7 @@ class CoinMaps:
         if numbers.size == 0:
             return None
         number = int(numbers[np.lexsort((numbers, -ends[numbers]))[0]])
-        return self._cluster(number, float(self._book.figures[number, kernel.VALUE]))
+        return self._cluster(number, float(self._book.figures[number, map_kernel.VALUE]))
 
     def judged(self, refresh: int) -> Judged:
         """The clusters whose whole horizon has passed by a refresh."""
@@ -250,7 +251,7 @@ class CoinMaps:
             ranges=facts[:, kernel.RANGE],
             is_short=facts[:, kernel.SIDE] > 0,
             is_hit=facts[:, kernel.HIT_MINUTE] >= 0,
-            adverse_pct=figures[:, kernel.ADVERSE],
+            adverse_pct=figures[:, map_kernel.ADVERSE],
         )
 
     def followed(self) -> list[Followed]:
@@ -262,12 +263,12 @@ class CoinMaps:
             hit = None if facts[kernel.DECIDED] < 0 else bool(facts[kernel.HIT_MINUTE] >= 0)
             found.append(
                 Followed(
-                    self._cluster(number, float(figures[kernel.VALUE])),
-                    float(figures[kernel.PRICE]),
+                    self._cluster(number, float(figures[map_kernel.VALUE])),
+                    float(figures[map_kernel.PRICE]),
                     int(facts[kernel.DETECTED]),
                     int(horizons[facts[kernel.RANGE]]),
                     hit,
-                    float(figures[kernel.ADVERSE]),
+                    float(figures[map_kernel.ADVERSE]),
                 )
             )
         return found
