@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from tests.scanners.market_rows import add_coin
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.accuracy_store import five_minute_bars, latest_table, rows_about, store_rows
 from whalestack.db.engine import Database
-from whalestack.db.models import LiquidationCluster
+from whalestack.db.models import AccuracyRecord, LiquidationCluster
 from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
 from whalestack.math.chance import Difference, Share
 from whalestack.scanners.accuracy import AccuracyScanner
@@ -76,6 +76,22 @@ def test_the_table_is_measured_stored_and_read_back(
     assert all(stored[key].lower_bound == pytest.approx(made[key].lower_bound) for key in made)
     assert {(row.scope, row.group) for row in about} == set(stored) - {("coin", "BUSDT")}
     assert stored["all", "all"].verdict != "beats chance"
+
+
+def test_single_coins_of_old_tables_are_forgotten(
+    db: Database, scanner: AccuracyScanner, clock: ManualClock
+) -> None:
+    """After KEEP_LOGS_DAYS; what was said of all coins stays."""
+    add_history(db, clock, "AUSDT", 4)
+    with db.begin() as work:
+        old = [row("all", "all", "not shown"), row("coin", "AUSDT", "not shown")]
+        store_rows(work.session, old, source="model", now=clock.now() - 91 * DAY)
+    scanner.scan()
+    with db.begin() as work:
+        kept = work.session.scalars(
+            select(AccuracyRecord.scope).where(AccuracyRecord.computed_at < clock.now())
+        )
+        assert list(kept) == ["all"]
 
 
 def test_only_windows_that_are_over_count(db: Database, scanner: AccuracyScanner, clock: ManualClock) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import func, insert, or_, select, text
+from sqlalchemy import delete, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from whalestack.clock import from_ms, to_ms
@@ -97,6 +97,13 @@ def store_rows(session: Session, rows: Sequence[AccuracyRow], *, source: str, no
     """Write one table."""
     if rows:
         session.execute(insert(AccuracyRecord), [_stored(row, source, now) for row in rows])
+
+
+def forget_coins(session: Session, before: datetime) -> None:
+    """Delete the rows of single coins from tables made before a moment; what is said of all stays."""
+    session.execute(
+        delete(AccuracyRecord).where(AccuracyRecord.scope == "coin", AccuracyRecord.computed_at < before)
+    )
 
 
 def latest_table(session: Session) -> tuple[datetime, list[AccuracyRow]] | None:

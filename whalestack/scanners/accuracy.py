@@ -64,6 +64,9 @@ class AccuracyScanner:
         rows = accuracy_table(trials, kinds, min_observations=self._settings.accuracy_min_observations)
         with self._db.begin() as work:
             store.store_rows(work.session, rows, source=self._settings.heatmap_source.value, now=now)
+            if rows:
+                keep = timedelta(days=self._settings.keep_logs_days)
+                store.forget_coins(work.session, before=now - keep)
         report = AccuracyReport(
             sum(any(each.hits.size for each in of_coin) for of_coin in by_coin.values()),
             sum(each.hits.size for each in trials),
