@@ -54,7 +54,7 @@ def between_ends(prices: Floats) -> bytes:
     """Two bytes a price between the first and the last; five digits only where those are near each other."""
     low, step = prices[0], (prices[-1] - prices[0]) / 65_535 or 1.0
     head: bytes = np.array([low, step]).tobytes()
-    return head + np.round((prices - low) / step).astype(">u2").tobytes()
+    return head + bytes(np.round((prices - low) / step).astype(">u2").tobytes())
 
 
 def on_a_grid(prices: Floats) -> bytes:
@@ -65,7 +65,7 @@ def on_a_grid(prices: Floats) -> bytes:
     is_even = np.abs(prices[0] + places * step - prices).max() <= 4.9e-6 * prices[0]
     if is_even and (not gaps.size or np.diff(places).max() < 256):
         head: bytes = np.array([prices[0], step]).tobytes()
-        return head + np.diff(places).astype(np.uint8).tobytes()
+        return head + bytes(np.diff(places).astype(np.uint8).tobytes())
     return pack(prices)
 
 
