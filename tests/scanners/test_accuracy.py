@@ -104,6 +104,32 @@ def test_only_windows_that_are_over_count(db: Database, scanner: AccuracyScanner
     assert scanner.scan().clusters == 0
 
 
+def test_longer_ranges_are_judged_on_hours(
+    db: Database, scanner: AccuracyScanner, clock: ManualClock
+) -> None:
+    """7d clusters of a coin whose hours reach back forty days, and whose minutes do not."""
+    add_coin(db, "AUSDT", clock.now(), turnover_24h_usd=1e6)
+    seen = [clock.now() - (10 + days) * DAY for days in range(20)]
+    with db.begin() as work:
+        work.session.execute(
+            text(
+                "insert into candles (symbol, interval, start_at, open, high, low, close, volume,"
+                " turnover_usd) select 'AUSDT', '60', :now - n * interval '1 hour', 100, 101, 99, 100, 1, 1"
+                " from generate_series(1, 960) as n"
+            ),
+            {"now": clock.now().replace(minute=0, second=0, microsecond=0)},
+        )
+        work.session.execute(insert(LiquidationCluster), [{
+            "symbol": "AUSDT", "timeframe": "7d", "price_low": 100.5, "price_high": 100.5,
+            "price_center": 100.5, "leverage": 1.0, "side": "short", "detected_price": 100.0,
+            "distance_pct": 0.5, "detected_at": moment, "last_seen_at": moment,
+            "horizon_at": moment + 7 * DAY,
+        } for moment in seen])  # fmt: skip
+    report = scanner.scan()
+    assert (report.clusters, report.rows[0].timeframe, report.rows[0].hit.rate) == (20, "7d", 1.0)
+    assert report.rows[0].verdict == "too few"
+
+
 def test_bars_are_put_together_from_minutes(db: Database, clock: ManualClock) -> None:
     """Highest high, lowest low, last close; a bar of which most minutes are missing is none."""
     add_coin(db, "AUSDT", clock.now())
