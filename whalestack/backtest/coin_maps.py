@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from whalestack.backtest import cluster_kernel as kernel
 from whalestack.backtest import map_kernel
+from whalestack.backtest.live_columns import LiveColumns
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
@@ -50,12 +51,15 @@ class MapRules:
         timeframes: which ranges.
         refresh_ms: market time between two refreshes.
         step_pct, reach_pct: of the model's levels.
+        as_live: made by the function of the running system's model source, which is slow; see
+            `live_columns`.
     """
 
     timeframes: tuple[str, ...] = TIMEFRAMES
     refresh_ms: int = 300_000
     step_pct: float = DEFAULT_STEP_PCT
     reach_pct: float = DEFAULT_REACH_PCT
+    as_live: bool = False
 
     def memory_bars(self, bar_ms: int) -> list[float | None]:
         """A range's map forgets what is older than the range."""
@@ -75,6 +79,7 @@ class ModelBars:
         highs, lows, closes, turnover_usd, open_interest: candles.
         bar_ms: their length.
         first_refresh_at: how many of them have closed at refresh 0.
+        first_ms: when the first one opens.
     """
 
     highs: Floats
@@ -84,6 +89,7 @@ class ModelBars:
     open_interest: Floats
     bar_ms: int
     first_refresh_at: int
+    first_ms: int
 
 
 class CoinMaps:
@@ -117,12 +123,14 @@ class CoinMaps:
         self._book = _empty_book(refreshes, len(rules.timeframes))
         self._weighed = weigh_at
         self._standing: dict[int, list[FollowedCluster]] = {}
-        self._run(bars, weigh_at)
+        if rules.as_live:
+            self._run_as_live(bars, weigh_at)
+        else:
+            self._run(bars, weigh_at)
 
     def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         rules = self.rules
         model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
-        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in rules.timeframes])
         each = rules.refresh_ms // bars.bar_ms
         taken = 0
         for first in range(0, self.refreshes, CHUNK):
@@ -140,16 +148,24 @@ class CoinMaps:
                 reach_pct=rules.reach_pct,
             )
             taken = end
-            self._make_room(count)
-            kernel.follow(
-                kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes),
-                self._past,
-                first,
-                rules.horizons(),
-                tradable,
-                weigh_at[first : first + count],
-                self._book,
-            )
+            made = kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes)
+            self._follow(made, first, weigh_at[first : first + count])
+
+    def _run_as_live(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
+        starts = bars.first_ms + bars.bar_ms * np.arange(bars.closes.size, dtype=np.int64)
+        values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])
+        source = LiveColumns(self.rules.timeframes, starts, values)
+        each = self.rules.refresh_ms // bars.bar_ms
+        for refresh in range(self.refreshes):
+            closed = bars.first_refresh_at + refresh * each
+            made = source.at(closed, bars.first_ms + closed * bars.bar_ms)
+            self._follow(made, refresh, weigh_at[refresh : refresh + 1])
+
+    def _follow(self, columns: kernel.Columns, first: int, weigh: NDArray[np.bool_]) -> None:
+        self._make_room(columns.closes.size)
+        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in self.rules.timeframes])
+        horizons = self.rules.horizons()
+        kernel.follow(columns, self._past, first, horizons, tradable, weigh, self._book)
 
     def _make_room(self, refreshes: int) -> None:
         """Room for the most that so many refreshes could find: the kernel checks no bounds."""
