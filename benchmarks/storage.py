@@ -2,6 +2,7 @@
 
     python benchmarks/storage.py                    # about three minutes
     python benchmarks/storage.py --coins 50 --sample 1
+    python benchmarks/storage.py --encodings        # instead: other ways to write a map's arrays
     python benchmarks/storage.py --embedded         # plain PostgreSQL even where DATABASE_URL has TimescaleDB
 
 Bytes: a day of maps of a few coins, all nine ranges, fetched every five minutes, stored in three ways
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from storage_runs import maps, month, questions, ways
+from storage_runs import encodings, maps, month, questions, ways
 from storage_runs.servers import BenchDatabase, bench_database
 
 from whalestack.logs import configure_logging
@@ -39,14 +40,34 @@ def main(argv: list[str] | None = None) -> int:
             "cores": os.cpu_count(),
             "load_before": round(os.getloadavg()[0], 1),
             "sample_coins": options.sample,
-            "bytes": sizes(bench, options.sample),
-            "thirty_days": thirty_days(bench, options.coins, options.sample),
         }
-    kept = line["bytes"]["every_level_moves"]["packed_changed_only"]
-    most = kept.get("compressed_gb_a_day", kept["gb_a_day"])
-    line |= {"gb_a_day_at_most": most, "target_gb_a_day": TARGET_GB_A_DAY, "met": most < TARGET_GB_A_DAY}
+        line |= encoded(bench, options.sample) if options.encodings else stored(bench, options)
     print(json.dumps(line), flush=True)
     return 0
+
+
+def encoded(bench: BenchDatabase, sample: int) -> dict[str, Any]:
+    """The alternatives to what is stored now."""
+    dense = maps.every_level_moves(sample)
+    sparse = list(maps.changing_with_columns(dense))
+    changed = [each for each in sparse if maps.column_closes(each)]
+    days = {"every_level_moves": dense, "changing_with_columns_only_changed": changed}
+    return {"encodings": encodings.compare(bench, days)}
+
+
+def stored(bench: BenchDatabase, options: argparse.Namespace) -> dict[str, Any]:
+    """Bytes a day, thirty days, and whether the target is met."""
+    found: dict[str, Any] = {
+        "bytes": sizes(bench, options.sample),
+        "thirty_days": thirty_days(bench, options.coins, options.sample),
+    }
+    kept = found["bytes"]["every_level_moves"]["packed_changed_only"]
+    most = kept.get("compressed_gb_a_day", kept["gb_a_day"])
+    return found | {
+        "gb_a_day_at_most": most,
+        "target_gb_a_day": TARGET_GB_A_DAY,
+        "met": most < TARGET_GB_A_DAY,
+    }
 
 
 def sizes(bench: BenchDatabase, sample: int) -> dict[str, Any]:
@@ -82,6 +103,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--coins", type=int, default=500, help="in the thirty days")
     parser.add_argument("--sample", type=int, default=2, help="coins whose day of maps is stored and scaled")
+    parser.add_argument("--encodings", action="store_true", help="compare ways to write the arrays")
     parser.add_argument("--embedded", action="store_true", help="plain PostgreSQL, embedded")
     parser.add_argument("--run-dir", type=Path, default=Path(".run/storage"), help="for the embedded server")
     return parser.parse_args(argv)

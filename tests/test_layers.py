@@ -33,7 +33,31 @@ MAY_IMPORT = {
     "sockets": {"math", "db", "clients", *SERVICES, *GROUND},
     "simulator": {"math", *GROUND},
     "embedded": {"errors"},
-    "backtest": {"math", *GROUND},
+    "backtest": {"math", "db", "clients", "scanners", "agents", "simulator", *GROUND},
+}
+# Of the layers that act, the backtest calls what decides and what the market is made of: functions of
+# facts, rows as values, the exchange and the walk. Nothing there opens a connection.
+BACKTEST_MAY_IMPORT = {
+    "whalestack.agents": {"account", "desk", "guards", "kill_switch", "order_ids", "plan_inputs", "plans"}
+    | {"pnl", "trading_gate"},
+    "whalestack.clients": {"bybit.types"},
+    "whalestack.db": {"cluster_store", "live", "market_frames", "models", "pattern_store", "ranking_store"}
+    | {"trading_inputs"},
+    "whalestack.scanners": {"coin_history", "ranking", "signals", "thresholds"},
+    "whalestack.simulator": {
+        "exchange",
+        "exchange.instrument",
+        "exchange.order",
+        "exchange.protective_orders",
+        "exchange.refusals",
+        "exchange.state",
+        "market.base",
+        "market.instruments",
+        "market.open_interest",
+        "market.played",
+        "market.store",
+        "market.walk",
+    },
 }
 MAY_USE_CELERY = {"tasks"}
 CELERY = {"celery", "kombu", "billiard", "redbeat", "flower"}
@@ -88,6 +112,19 @@ def test_each_part_imports_only_what_lies_below_it(part: str) -> None:
     allowed = MAY_IMPORT[part] | {part, "", "__version__"}
 
     assert [] == [found for found in imports() if found.part == part and found.target not in allowed]
+
+
+def test_the_backtest_calls_what_decides_and_nothing_that_acts() -> None:
+    strangers = [
+        found
+        for found in imports()
+        for layer, allowed in BACKTEST_MAY_IMPORT.items()
+        if found.part == "backtest"
+        and found.name.startswith(f"{layer}.")
+        and found.name.removeprefix(f"{layer}.") not in allowed
+    ]
+
+    assert [] == strangers
 
 
 def test_only_tasks_knows_celery() -> None:

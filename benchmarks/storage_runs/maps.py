@@ -80,7 +80,7 @@ def changing_with_columns(maps: Sequence[Fetch], *, seed: int = 2) -> Iterator[F
     for each in maps:
         key = each.coin, each.fetched.level_map.timeframe
         before = standing.get(key)
-        if before is None or _column_closes(each):
+        if before is None or column_closes(each):
             standing[key] = each.fetched if before is None else _some_levels_of(each.fetched, before, random)
         now = each.fetched
         level_map = replace(standing[key].level_map, price=now.level_map.price)
@@ -92,7 +92,8 @@ def changing_with_columns(maps: Sequence[Fetch], *, seed: int = 2) -> Iterator[F
         )
 
 
-def _column_closes(each: Fetch) -> bool:
+def column_closes(each: Fetch) -> bool:
+    """Whether a column of its range ends with this fetch."""
     fetches_a_column = GEOMETRY[each.fetched.level_map.timeframe].column_s * 1000 // REFRESH_MS
     return each.number % fetches_a_column == 0
 

@@ -91,7 +91,7 @@ def explain_raw_view(bench: BenchDatabase) -> dict[str, Any]:
     tables = [node for node in nodes if "Relation Name" in node]
     return {
         "scans": sorted({node["Node Type"] for node in tables}),
-        "index_used": all("Index" in node["Node Type"] or "Bitmap" in node["Node Type"] for node in tables),
+        "whole_tables_read": sum(node["Node Type"] == "Seq Scan" for node in tables),
         "tables_or_chunks_read": len(tables),
         "pages": plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"],
         "ms": round(plan["Execution Time"], 1),

@@ -15,6 +15,7 @@ from whalestack.agents.stop_mover import StopMove
 from whalestack.clients.bybit.errors import BybitOutcomeUnknown, BybitRefused, BybitUnavailable
 from whalestack.clients.bybit.types import Side
 from whalestack.db import trading_store
+from whalestack.db.live import SeenPrice
 
 
 def open_position(world: World) -> None:
@@ -138,6 +139,50 @@ def test_an_old_live_price_is_replaced_by_the_exchanges(world: World) -> None:
     world.clock.advance(world.settings.stale_tick_s + 1)
     world.agents.position_monitor.check_symbol(SYMBOL)
     assert stop_on_exchange(world) == Decimal(100)
+
+
+def open_two(world: World) -> None:
+    """Two positions of which the second has more at risk at its next step."""
+    open_position(world)
+    world.add_coin("EVAAUSDT")
+    world.add_maps("EVAAUSDT")
+    world.add_pattern("EVAAUSDT")
+    world.set_price(100, "EVAAUSDT")
+    world.act(world.add_signal("EVAAUSDT"))
+    world.deliver_stream()
+    world.exchange.held["EVAAUSDT"].take_profit = Decimal(300)
+    world.live.set_watch(SYMBOL, above=110.0, at_risk_usd=20.0)
+    world.live.set_watch("EVAAUSDT", above=110.0, at_risk_usd=500.0)
+
+
+def test_where_several_steps_are_reached_the_most_at_risk_comes_first(world: World) -> None:
+    """Whichever message comes first; and each message moves one stop, so that none is left."""
+    open_two(world)
+    world.set_price(112)
+    world.set_price(112, "EVAAUSDT")
+
+    world.agents.position_monitor.check_reached(SYMBOL)
+    assert (Decimal(94), Decimal(100)) == (stop_on_exchange(world), world.exchange.held["EVAAUSDT"].stop_loss)
+
+    world.agents.position_monitor.check_reached("EVAAUSDT")
+    assert stop_on_exchange(world) == Decimal(100)
+
+
+def test_a_price_that_fell_back_is_looked_at_with_what_was_seen(world: World) -> None:
+    """It stands in no row of reached ones, and its message must not be spent on another."""
+    open_two(world)
+    world.set_price(105)
+    world.set_price(112, "EVAAUSDT")
+
+    world.agents.position_monitor.check_reached(SYMBOL, SeenPrice(111.0, world.clock.now_ms()))
+    assert stop_on_exchange(world) == Decimal(100)
+
+
+def test_a_watch_tells_what_is_at_risk(world: World) -> None:
+    """15.8 coins from a stop at 94 to the step at 110."""
+    open_position(world)
+    world.agents.position_monitor.check_symbol(SYMBOL)
+    assert world.live.watches()[SYMBOL].at_risk_usd == pytest.approx(15.8 * 16, rel=0.01)
 
 
 def test_one_position_that_fails_does_not_hold_up_the_others(world: World) -> None:

@@ -149,7 +149,7 @@ def test_after_a_move_that_failed_the_watch_stays_so_that_the_streams_call_again
 
 
 @settings(
-    max_examples=20,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

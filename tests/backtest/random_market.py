@@ -16,7 +16,12 @@ WARM_UP_MS = 6 * 3_600_000
 
 def settings(**overrides: object) -> Settings:
     """The defaults, whatever `.env` says, with low floors, so that there is something to trade."""
-    low = {"trigger_oi_change_pct": 0.5, "trigger_quantile": 0.8, "neutral_band_pct": 0.1}
+    low = {
+        "trigger_oi_change_pct": 0.5,
+        "trigger_quantile": 0.8,
+        "neutral_band_pct": 0.1,
+        "min_listing_age_h": 0.0,
+    }
     return Settings(_env_file=None, **{**low, **overrides})  # type: ignore[arg-type, call-arg]
 
 

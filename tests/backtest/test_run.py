@@ -13,7 +13,7 @@ from whalestack.backtest.run import AccountRun, Outcome
 from whalestack.backtest.variants import traders
 from whalestack.config import Settings
 
-SOURCE = candles()
+SOURCE = candles(bars=380)
 CONFIG = settings()
 SYMBOLS = tuple(coin.symbol for coin in SOURCE.coins)
 MARKET = market(SOURCE)

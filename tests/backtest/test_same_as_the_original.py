@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.backtest.random_market import START_MS, WARM_UP_MS, candles, market, settings
+from tests.backtest.random_market import START_MS, candles, market, settings
 from whalestack.backtest import walk_kernel as kernel
 from whalestack.backtest.coin_maps import CoinMaps, MapRules
 from whalestack.backtest.series import MINUTE_MS, POINT_MS, CoinSeries
@@ -13,7 +13,9 @@ from whalestack.backtest.sightings import find_sightings, lessons
 from whalestack.db.market_store import LearnedThresholds
 from whalestack.math.clusters import find_clusters
 from whalestack.math.imbalance import aggregate_imbalance
+from whalestack.math.liquidation_model import ModelAssumptions
 from whalestack.math.liquidation_pass import FastLiquidationModel
+from whalestack.math.model_maps import RangeCandles, model_map
 from whalestack.math.outcomes import Path, judge
 from whalestack.simulator.market.walk import walk_points
 from whalestack.sockets.detector import SpikeDetector, floors_of
@@ -61,8 +63,8 @@ def test_minutes_are_made_of_the_points(series: CoinSeries) -> None:
 def test_triggers_are_those_that_the_streams_detector_tells(bar_s: int) -> None:
     """Every walked point goes through the detector of the running system; none is missed, none made up."""
     config = settings()
-    coin = market(candles(coins=1, bars=90_000 // bar_s + 60, bar_s=bar_s, seed=5)).coins["COIN0USDT"].series
-    begin = START_MS + WARM_UP_MS
+    coin = market(candles(coins=1, bars=50_000 // bar_s, bar_s=bar_s, seed=5)).coins["COIN0USDT"].series
+    begin = START_MS + 2 * 3_600_000
     taught = lessons(coin, config, begin, coin.end_ms)
     found = find_sightings(coin, taught, coin.end_ms)
 
@@ -85,6 +87,32 @@ def test_triggers_are_those_that_the_streams_detector_tells(bar_s: int) -> None:
 
     assert len(told) > 5
     assert told == found.at_ms.tolist()
+
+
+def test_maps_as_live_are_those_of_the_model_source() -> None:
+    prepared = market(candles(coins=1, bars=150)).coins["COIN0USDT"]
+    series = prepared.series
+    first_ms = series.start_ms + 140 * series.bar_ms
+    bars = prepared.model_bars(first_ms)
+    maps = CoinMaps(
+        "COIN0USDT",
+        MapRules(timeframes=("12h",), as_live=True),
+        bars,
+        minute_highs=series.minutes.highs,
+        minute_lows=series.minutes.lows,
+        first_minute=series.minute_at(first_ms),
+        refreshes=3,
+        weigh_at=np.zeros(3, dtype=bool),
+    )
+    starts = series.start_ms + series.bar_ms * np.arange(142, dtype=np.int64)
+    values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])[:, :142]
+    level_map = model_map(RangeCandles(starts, values), "12h", ModelAssumptions(), map_time_ms=0)
+    expected = find_clusters(level_map)
+
+    assert len(expected) > 0
+    assert sum(each.value_usd for each in expected) == pytest.approx(
+        sum(each.leverage for each in maps.standing(2))
+    )
 
 
 def test_clusters_imbalance_and_outcomes_are_those_of_the_originals(series: CoinSeries) -> None:

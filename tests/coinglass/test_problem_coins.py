@@ -29,6 +29,7 @@ from whalestack.scanners.heatmap import HeatmapScanner
 
 NOW_MS = (FIRST_S + 1200) * 1000
 MOST_BYTES = 200_000
+THREADS = 16
 GOOD = ("ALPHA", "OMEGA")
 DATA = heatmap_data()
 SHORT = [cell for cell in DATA["liquidation_leverage_data"] if cell[0] < 2]
@@ -81,7 +82,7 @@ def scanner(
     with redis.Redis.from_url(redis_state_url) as store:
         budget = RedisCallBudget(store, configured_per_min=100_000, reserve_pct=10, in_flight_s=1)
         client = CoinglassClient(transport, budget, model="model2", wait_s=5.0)
-        settings = service_settings.model_copy(update={"heatmap_batch": 40, "heatmap_concurrency": 16})
+        settings = service_settings.model_copy(update={"heatmap_batch": 40, "heatmap_concurrency": THREADS})
         scanner = HeatmapScanner(db=db, coinglass=client, settings=settings, clock=ManualClock(NOW_MS))
         yield scanner
         scanner.close()
@@ -110,3 +111,12 @@ def test_a_problem_coin_harms_no_other(
             problem = failures[f"{coin}USDT", timeframe].problem
             assert problem.startswith(f"{coin}USDT {timeframe}: ")
             assert words in problem
+
+
+def test_connections_outlive_their_batch(scanner: HeatmapScanner, db: Database, coinglass: Loopback) -> None:
+    """Three times 8 maps on 16 threads that live as long as the process: at most one connection a thread."""
+    add_coins(db, ManualClock(NOW_MS).now(), "ALPHAUSDT", "OMEGAUSDT")
+    for symbol in ("ALPHAUSDT", "OMEGAUSDT", "ALPHAUSDT"):
+        assert scanner.refetch(symbol, "test").is_complete
+    assert 24 == len(coinglass.asked)
+    assert coinglass.connections <= THREADS

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from tests.scanners.market_rows import add_coin
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.accuracy_store import five_minute_bars, latest_table, rows_about, store_rows
 from whalestack.db.engine import Database
-from whalestack.db.models import LiquidationCluster
+from whalestack.db.models import AccuracyRecord, LiquidationCluster
 from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
 from whalestack.math.chance import Difference, Share
 from whalestack.scanners.accuracy import AccuracyScanner
@@ -78,6 +78,22 @@ def test_the_table_is_measured_stored_and_read_back(
     assert stored["all", "all"].verdict != "beats chance"
 
 
+def test_single_coins_of_old_tables_are_forgotten(
+    db: Database, scanner: AccuracyScanner, clock: ManualClock
+) -> None:
+    """After KEEP_LOGS_DAYS; what was said of all coins stays."""
+    add_history(db, clock, "AUSDT", 4)
+    with db.begin() as work:
+        old = [row("all", "all", "not shown"), row("coin", "AUSDT", "not shown")]
+        store_rows(work.session, old, source="model", now=clock.now() - 91 * DAY)
+    scanner.scan()
+    with db.begin() as work:
+        kept = work.session.scalars(
+            select(AccuracyRecord.scope).where(AccuracyRecord.computed_at < clock.now())
+        )
+        assert list(kept) == ["all"]
+
+
 def test_only_windows_that_are_over_count(db: Database, scanner: AccuracyScanner, clock: ManualClock) -> None:
     """A cluster whose horizon ends later than now is no miss yet."""
     add_history(db, clock, "AUSDT", 3)
@@ -86,6 +102,32 @@ def test_only_windows_that_are_over_count(db: Database, scanner: AccuracyScanner
             text("update liquidation_clusters set horizon_at = horizon_at + interval '30 d'")
         )
     assert scanner.scan().clusters == 0
+
+
+def test_longer_ranges_are_judged_on_hours(
+    db: Database, scanner: AccuracyScanner, clock: ManualClock
+) -> None:
+    """7d clusters of a coin whose hours reach back forty days, and whose minutes do not."""
+    add_coin(db, "AUSDT", clock.now(), turnover_24h_usd=1e6)
+    seen = [clock.now() - (10 + days) * DAY for days in range(20)]
+    with db.begin() as work:
+        work.session.execute(
+            text(
+                "insert into candles (symbol, interval, start_at, open, high, low, close, volume,"
+                " turnover_usd) select 'AUSDT', '60', :now - n * interval '1 hour', 100, 101, 99, 100, 1, 1"
+                " from generate_series(1, 960) as n"
+            ),
+            {"now": clock.now().replace(minute=0, second=0, microsecond=0)},
+        )
+        work.session.execute(insert(LiquidationCluster), [{
+            "symbol": "AUSDT", "timeframe": "7d", "price_low": 100.5, "price_high": 100.5,
+            "price_center": 100.5, "leverage": 1.0, "side": "short", "detected_price": 100.0,
+            "distance_pct": 0.5, "detected_at": moment, "last_seen_at": moment,
+            "horizon_at": moment + 7 * DAY,
+        } for moment in seen])  # fmt: skip
+    report = scanner.scan()
+    assert (report.clusters, report.rows[0].timeframe, report.rows[0].hit.rate) == (20, "7d", 1.0)
+    assert report.rows[0].verdict == "too few"
 
 
 def test_bars_are_put_together_from_minutes(db: Database, clock: ManualClock) -> None:

@@ -227,3 +227,12 @@ def test_every_coin_is_on_one_connection_and_none_says_too_much(symbols: list[st
 
 def test_six_hundred_coins_need_three_connections() -> None:
     assert 3 == len(chunked([f"COIN{number}USDT" for number in range(600)]))
+
+
+def test_a_silent_stream_is_open_again_within_ten_seconds_with_the_times_that_are_used() -> None:
+    """Noticed, the first pause made, and a host that answers at once; two seconds are left for it."""
+    times = KeeperTimes()
+
+    assert times.silent_after_s + times.look_every_s + times.pauses_s[1] <= 8.0
+    # A private stream, which may be quiet for hours, must have been asked for a sign by then.
+    assert 2 * times.ping_every_s < times.silent_after_s

@@ -318,9 +318,13 @@ class TestOnAScriptedServer:
         self, scripted: Running, server: SocketServer
     ) -> None:
         polls, filled = len(scripted.tasks("trade.poll")), scripted.process.filler.filled
+        bars = scripted.count("select count(*) from candles where interval = '1'")
+        scripted.clock.advance(2 * MINUTE / 1000)
         server.cut()
 
         wait_until(lambda: scripted.process.filler.filled > filled)
+        # No stream told of these two minutes.
+        assert bars + 2 == scripted.count("select count(*) from candles where interval = '1'")
         wait_until(lambda: len(scripted.tasks("trade.poll")) > polls)
         clock = scripted.clock
         clock.advance(1)

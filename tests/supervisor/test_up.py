@@ -34,6 +34,11 @@ def test_paper_needs_no_key_of_bybit(tmp_path: Path) -> None:
     require_values(settings_of(tmp_path, mode="paper", coinglass_api_key="k"))
 
 
+def test_maps_of_our_own_need_no_key_of_coinglass(tmp_path: Path) -> None:
+    """HEATMAP_SOURCE=model in paper mode needs no key at all."""
+    require_values(settings_of(tmp_path, mode="paper", heatmap_source="model"))
+
+
 @pytest.mark.parametrize("name", ["flower_port", "simulator_port"])
 def test_a_taken_port_is_named_with_the_line_that_changes_it(
     tmp_path: Path, name: str, unused_ports: dict[str, int]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from whalestack.agents.fill_facts import ADOPTED, RECONCILED, closes
+from whalestack.agents.fill_facts import ADOPTED, RECONCILED, closes, fact_of
 from whalestack.agents.pnl import direction_of, entry_side
 from whalestack.agents.trade_book import TradeBook
 from whalestack.clients.bybit.types import ClosedPnl, Position
@@ -85,7 +85,7 @@ def close_on_paper(
     """
     fills = [fill for fill in trade_store.trade_fills(work.session, trade.id) if closes(trade, fill)]
     told = [result for result in results if result.closing_side != entry_side(trade.side)]
-    exits = list(_until_covered(trade.open_qty, _untold(told, fills)))
+    exits = list(_until_covered(trade.open_qty, _untold(trade, told, fills)))
     qty = sum((each.qty for each in exits), _ZERO)
     price = sum((each.qty * each.price for each in exits), _ZERO) / qty if qty else trade.entry_price
     if qty < trade.open_qty:
@@ -104,14 +104,14 @@ def close_on_paper(
     trade_book.refresh(work, trade, despite_missing_fills=True)
 
 
-def _untold(results: Sequence[ClosedPnl], fills: Sequence[Fill]) -> Iterator[_Exit]:
+def _untold(trade: Trade, results: Sequence[ClosedPnl], fills: Sequence[Fill]) -> Iterator[_Exit]:
     """What each closing order did beyond the fills that we have of it, oldest first."""
     for result in sorted(results, key=lambda each: each.created_at):
-        known = [fill for fill in fills if fill.exchange_order_id == result.exchange_order_id]
-        qty = result.qty - sum((fill.qty for fill in known), _ZERO)
+        known = [fact_of(trade, fill) for fill in fills if fill.exchange_order_id == result.exchange_order_id]
+        qty = result.qty - sum((fact.qty for fact in known), _ZERO)
         if qty > 0:
-            value = result.qty * result.avg_exit_price - sum((fill.qty * fill.price for fill in known), _ZERO)
-            fee_usd = result.close_fee_usd - sum((fill.fee_usd for fill in known), _ZERO)
+            value = result.qty * result.avg_exit_price - sum((fact.qty * fact.price for fact in known), _ZERO)
+            fee_usd = result.close_fee_usd - sum((fact.fee_usd for fact in known), _ZERO)
             yield _Exit(qty, value / qty, fee_usd, result.created_at)
 
 

@@ -44,15 +44,15 @@ def totals_of(trade: Trade, fills: Sequence[Fill]) -> TradeTotals:
     """A trade's totals; a stand-in steps back as far as real fills take its place, and wholly as soon
     as they cover the whole trade."""
     real = trade_totals(
-        trade.side, [_fact(trade, fill) for fill in fills if fill.exec_type not in (ADOPTED, RECONCILED)]
+        trade.side, [fact_of(trade, fill) for fill in fills if fill.exec_type not in (ADOPTED, RECONCILED)]
     )
     if real.is_over:
         return real
-    totals = trade_totals(trade.side, [_fact(trade, fill) for fill in fills])
+    totals = trade_totals(trade.side, [fact_of(trade, fill) for fill in fills])
     doubled = totals.missing_entry_qty
     if doubled == 0 or not any(fill.exec_type == RECONCILED for fill in fills):
         return totals
-    return trade_totals(trade.side, [_fact(trade, fill, doubled) for fill in fills])
+    return trade_totals(trade.side, [fact_of(trade, fill, doubled) for fill in fills])
 
 
 def exit_reason(session: Session, fill: Fill) -> str:
@@ -88,7 +88,7 @@ def fill_row(execution: Execution, source: str) -> dict[str, object]:
     }
 
 
-def _fact(trade: Trade, fill: Fill, doubled: Decimal = Decimal(0)) -> FillFact:
+def fact_of(trade: Trade, fill: Fill, doubled: Decimal = Decimal(0)) -> FillFact:
     """A fill that turned the position round belongs to the trade only as far as it closed it.
 
     `doubled` is what the stand-in of an exit tells a second time, base coins.

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 AGENT_NAME = "position-monitor"
 TICK_REAL_S = 3.0
+LOOK = "look"
+# Real seconds: a look with its call is over by then, or may be tried again.
+LOOK_TAKES_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,32 @@ class PositionMonitor:
                 self._watch(symbol, PriceWatch())
                 return MonitorReport("no_trade")
             return self._look(trade, coin, seen)
+
+    def check_reached(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
+        """Look at the position with most at risk of all whose step is reached, `symbol`'s own or another.
+
+        Each reached step sends one message and each message looks at one position, so all are looked
+        at; but Bybit lets ten stops a second be moved, and where more are due the order counts. A
+        symbol whose price has fallen back meanwhile is looked at now, with the price that was seen.
+
+        Raises:
+            TryAgain: as `check_symbol`.
+        """
+        try:
+            chosen = self._most_at_risk(symbol, seen)
+        except TryAgain:
+            chosen = symbol
+        return self.check_symbol(chosen, seen if chosen == symbol else None)
+
+    def _most_at_risk(self, symbol: str, seen: SeenPrice | None) -> str:
+        watches = self._live.watches()
+        due = self._live.reached(watches)
+        watch = watches.get(symbol)
+        if symbol not in due and seen is not None and watch is not None and watch.is_reached(seen.price):
+            return symbol
+        # The first of them that no other worker is looking at.
+        free = (each for each in due if self._live.claim(LOOK, each, hold_s=LOOK_TAKES_S))
+        return next(free, symbol)
 
     def check_all(self) -> MonitorReport:
         """Look at every open position; one that fails holds up no other."""
@@ -209,8 +238,13 @@ class PositionMonitor:
         if pushed_on is not None and (pushed_on - best) * way <= 0:
             pushed_on = None
         ahead = [each for each in (following, pushed_on) if each is not None]
-        limit = float(min(ahead, key=lambda each: each * way)) if ahead else None
-        self._watch(trade.symbol, PriceWatch(above=limit) if direction == "LONG" else PriceWatch(below=limit))
+        if not ahead:
+            self._watch(trade.symbol, PriceWatch())
+            return
+        limit = min(ahead, key=lambda each: each * way)
+        at_risk_usd = float(((limit - stop) * way if stop is not None else limit) * trade.open_qty)
+        above, below = (float(limit), None) if direction == "LONG" else (None, float(limit))
+        self._watch(trade.symbol, PriceWatch(above, below, at_risk_usd))
 
     def _watch(self, symbol: str, watch: PriceWatch) -> None:
         """Without Redis nobody is called early; the sweep looks at every position anyway."""
@@ -218,6 +252,8 @@ class PositionMonitor:
             if watch == PriceWatch():
                 self._live.clear_watch(symbol)
             else:
-                self._live.set_watch(symbol, above=watch.above, below=watch.below)
+                self._live.set_watch(
+                    symbol, above=watch.above, below=watch.below, at_risk_usd=watch.at_risk_usd
+                )
         except TryAgain as error:
             log.warning("watch_not_left", symbol=symbol, error=str(error))

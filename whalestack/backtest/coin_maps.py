@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalestack.backtest import cluster_kernel as kernel
+from whalestack.backtest import map_kernel
+from whalestack.backtest.live_columns import LiveColumns
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
 MINUTE_MS = 60_000
-CHUNK = 64
+CHUNK = 256
 """Refreshes modelled at a time: their columns stay in the processor's cache."""
 
 
@@ -49,12 +51,15 @@ class MapRules:
         timeframes: which ranges.
         refresh_ms: market time between two refreshes.
         step_pct, reach_pct: of the model's levels.
+        as_live: made by the function of the running system's model source, which is slow; see
+            `live_columns`.
     """
 
     timeframes: tuple[str, ...] = TIMEFRAMES
     refresh_ms: int = 300_000
     step_pct: float = DEFAULT_STEP_PCT
     reach_pct: float = DEFAULT_REACH_PCT
+    as_live: bool = False
 
     def memory_bars(self, bar_ms: int) -> list[float | None]:
         """A range's map forgets what is older than the range."""
@@ -74,6 +79,7 @@ class ModelBars:
         highs, lows, closes, turnover_usd, open_interest: candles.
         bar_ms: their length.
         first_refresh_at: how many of them have closed at refresh 0.
+        first_ms: when the first one opens.
     """
 
     highs: Floats
@@ -83,6 +89,7 @@ class ModelBars:
     open_interest: Floats
     bar_ms: int
     first_refresh_at: int
+    first_ms: int
 
 
 class CoinMaps:
@@ -116,12 +123,14 @@ class CoinMaps:
         self._book = _empty_book(refreshes, len(rules.timeframes))
         self._weighed = weigh_at
         self._standing: dict[int, list[FollowedCluster]] = {}
-        self._run(bars, weigh_at)
+        if rules.as_live:
+            self._run_as_live(bars, weigh_at)
+        else:
+            self._run(bars, weigh_at)
 
     def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         rules = self.rules
         model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
-        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in rules.timeframes])
         each = rules.refresh_ms // bars.bar_ms
         taken = 0
         for first in range(0, self.refreshes, CHUNK):
@@ -139,21 +148,29 @@ class CoinMaps:
                 reach_pct=rules.reach_pct,
             )
             taken = end
-            self._make_room(count)
-            kernel.follow(
-                kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes),
-                self._past,
-                first,
-                rules.horizons(),
-                tradable,
-                weigh_at[first : first + count],
-                self._book,
-            )
+            made = kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes)
+            self._follow(made, first, weigh_at[first : first + count])
+
+    def _run_as_live(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
+        starts = bars.first_ms + bars.bar_ms * np.arange(bars.closes.size, dtype=np.int64)
+        values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])
+        source = LiveColumns(self.rules.timeframes, starts, values)
+        each = self.rules.refresh_ms // bars.bar_ms
+        for refresh in range(self.refreshes):
+            closed = bars.first_refresh_at + refresh * each
+            made = source.at(closed, bars.first_ms + closed * bars.bar_ms)
+            self._follow(made, refresh, weigh_at[refresh : refresh + 1])
+
+    def _follow(self, columns: kernel.Columns, first: int, weigh: NDArray[np.bool_]) -> None:
+        self._make_room(columns.closes.size)
+        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in self.rules.timeframes])
+        horizons = self.rules.horizons()
+        kernel.follow(columns, self._past, first, horizons, tradable, weigh, self._book)
 
     def _make_room(self, refreshes: int) -> None:
         """Room for the most that so many refreshes could find: the kernel checks no bounds."""
         book = self._book
-        found = refreshes * kernel.MOST_FOUND
+        found = refreshes * map_kernel.MOST_FOUND
         most = found * len(self.rules.timeframes)
         clusters, sightings = int(book.counts[kernel.CLUSTERS]), int(book.counts[kernel.SIGHTINGS])
         active = int(book.active_count.max())
@@ -191,11 +208,11 @@ class CoinMaps:
             symbol=self.symbol,
             timeframe=self.rules.timeframes[facts[kernel.RANGE]],
             side="short" if facts[kernel.SIDE] > 0 else "long",
-            price_low=figures[kernel.LOW],
-            price_high=figures[kernel.HIGH],
-            price_center=figures[kernel.CENTER],
+            price_low=figures[map_kernel.LOW],
+            price_high=figures[map_kernel.HIGH],
+            price_center=figures[map_kernel.CENTER],
             leverage=usd,
-            distance_pct=figures[kernel.DISTANCE],
+            distance_pct=figures[map_kernel.DISTANCE],
         )
 
     def sides_usd(self, refresh: int) -> tuple[float, float]:
@@ -237,7 +254,7 @@ class CoinMaps:
         if numbers.size == 0:
             return None
         number = int(numbers[np.lexsort((numbers, -ends[numbers]))[0]])
-        return self._cluster(number, float(self._book.figures[number, kernel.VALUE]))
+        return self._cluster(number, float(self._book.figures[number, map_kernel.VALUE]))
 
     def judged(self, refresh: int) -> Judged:
         """The clusters whose whole horizon has passed by a refresh."""
@@ -250,7 +267,7 @@ class CoinMaps:
             ranges=facts[:, kernel.RANGE],
             is_short=facts[:, kernel.SIDE] > 0,
             is_hit=facts[:, kernel.HIT_MINUTE] >= 0,
-            adverse_pct=figures[:, kernel.ADVERSE],
+            adverse_pct=figures[:, map_kernel.ADVERSE],
         )
 
     def followed(self) -> list[Followed]:
@@ -262,12 +279,12 @@ class CoinMaps:
             hit = None if facts[kernel.DECIDED] < 0 else bool(facts[kernel.HIT_MINUTE] >= 0)
             found.append(
                 Followed(
-                    self._cluster(number, float(figures[kernel.VALUE])),
-                    float(figures[kernel.PRICE]),
+                    self._cluster(number, float(figures[map_kernel.VALUE])),
+                    float(figures[map_kernel.PRICE]),
                     int(facts[kernel.DETECTED]),
                     int(horizons[facts[kernel.RANGE]]),
                     hit,
-                    float(figures[kernel.ADVERSE]),
+                    float(figures[map_kernel.ADVERSE]),
                 )
             )
         return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whalestack.backtest.candles import Candles, read_folder
+from whalestack.backtest.coin_maps import MapRules
 from whalestack.backtest.lookahead import check
 from whalestack.backtest.played_coins import Played, play
 from whalestack.backtest.prepared import PreparedMarket, prepare
@@ -38,6 +39,7 @@ class Request:
     equity_usd: float = 10_000.0
     seed: int = 7
     recorded_interest: bool = False
+    maps_as_live: bool = False
     check_lookahead: bool = False
     walk_forward: int = 0
     tune: str = ""
@@ -74,7 +76,8 @@ def backtest_of(request: Request, settings: Settings, stored: Candles | None = N
     end_ms = request.end_ms if request.end_ms is not None else 2**62
     market = prepared(candles, request, begin_ms)
     named = traders(request.agents, settings, tuple(market.coins))
-    played = play(market, settings, begin_ms, end_ms)
+    rules = MapRules(refresh_ms=settings.refresh_interval_s * 1000, as_live=request.maps_as_live)
+    played = play(market, settings, begin_ms, end_ms, rules=rules)
     teams = [named] if request.together else [(each,) for each in named]
     fees = Fees()
     agents = [_agent(played, team, request, fees) for team in teams]

@@ -30,7 +30,8 @@ table{border-collapse:collapse;font-size:13px;margin:10px 0;font-variant-numeric
 th,td{padding:4px 7px;text-align:right;
 border-bottom:1px solid #e5e7eb;white-space:nowrap}
 th{color:#4b5563;font-weight:600}th:first-child,td:first-child{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;max-width:1000px;height:auto}text{font:12px system-ui,sans-serif;fill:#4b5563}
+.wide{overflow-x:auto}svg{width:100%;max-width:1000px;height:auto}
+text{font:12px system-ui,sans-serif;fill:#4b5563}
 .small{color:#4b5563;font-size:13px}code{font-size:12px;word-break:break-all}
 """
 

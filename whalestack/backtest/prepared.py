@@ -39,7 +39,9 @@ class PreparedCoin:
         whole = np.concatenate([self.past, played], axis=1)
         closed = (first_refresh_ms - series.start_ms) // series.bar_ms
         high, low, close, turnover, interest = (np.ascontiguousarray(whole[row]) for row in (1, 2, 3, 5, 6))
-        return ModelBars(high, low, close, turnover, interest, series.bar_ms, self.past.shape[1] + closed)
+        before = self.past.shape[1]
+        first_ms = series.start_ms - before * series.bar_ms
+        return ModelBars(high, low, close, turnover, interest, series.bar_ms, before + closed, first_ms)
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ class AgentReport:
         few = f"; {self.figures.trades} trades are few" if self.figures.trades < FEW_TRADES else ""
         if self.figures.pnl_pct < 0:
             return f"It loses: {came}; {sure}{few}."
-        if mean.low <= 0:
+        if mean.low <= 0 or few:
             return f"No profit that can be told from chance: {came}; {sure}{few}."
         return f"It gains: {came}; {sure}{few}."
 
@@ -94,12 +94,17 @@ class Report:
         sure = [
             each
             for each in self.agents
-            if each.figures.mean_trade_pct is not None and each.figures.mean_trade_pct.low > 0
+            if each.figures.mean_trade_pct is not None
+            and each.figures.mean_trade_pct.low > 0
+            and each.figures.trades >= FEW_TRADES
         ]
         if len(self.agents) == 1:
             return self.agents[0].verdict
         told = f"{len(losing)} of {len(self.agents)} traders lose money"
-        return f"{told}; of {len(sure)} the mean trade is above zero with 95 % confidence."
+        return (
+            f"{told}; of {len(sure)} the mean of {FEW_TRADES} trades or more is above zero "
+            "with 95 % confidence, counted one by one."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain values."""

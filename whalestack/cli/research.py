@@ -37,6 +37,10 @@ def backtest(
     recorded_interest: Annotated[
         bool, typer.Option("--recorded-interest", help="Recorded open interest where there is some.")
     ] = False,
+    maps_as_live: Annotated[
+        bool,
+        typer.Option("--maps-as-live", help="Maps by the live source's function: slow, for parity."),
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one page with pictures here.")] = None,
     decisions: Annotated[Path | None, typer.Option("--decisions", help="Write each decision here.")] = None,
@@ -61,6 +65,7 @@ def backtest(
         equity_usd=equity,
         seed=seed,
         recorded_interest=recorded_interest,
+        maps_as_live=maps_as_live,
         check_lookahead=check_lookahead,
         walk_forward=walk_forward,
         tune=tune,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import func, insert, or_, select, text
+from sqlalchemy import Row, delete, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from whalestack.clock import from_ms, to_ms
@@ -20,6 +20,7 @@ from whalestack.math.heatmap import Floats
 from whalestack.math.timeframes import TIMEFRAMES
 
 BAR_MS = 300_000
+HOUR_MS = 3_600_000
 # A bar of which most minutes are missing says little of how far price went in it.
 LEAST_MINUTES = 3
 
@@ -87,16 +88,43 @@ def five_minute_bars(session: Session, symbol: str, *, since: datetime, now: dat
     rows = session.execute(
         _BARS, {"symbol": symbol, "since": since, "until": until, "least": LEAST_MINUTES}
     ).all()
+    return _grid(rows, BAR_MS)
+
+
+_HOURS = text(
+    """
+    select (extract(epoch from start_at) * 1000)::bigint as start_ms, high, low, close from candles
+    where symbol = :symbol and interval = '60' and start_at >= :since and start_at <= :until
+    order by start_at
+    """
+)
+
+
+def hourly_bars(session: Session, symbol: str, *, since: datetime, now: datetime) -> BarGrid | None:
+    """The coin's hourly bars that have ended. None without any."""
+    until = from_ms(to_ms(now) - HOUR_MS)
+    rows = session.execute(_HOURS, {"symbol": symbol, "since": since, "until": until}).all()
+    return _grid(rows, HOUR_MS)
+
+
+def _grid(rows: Sequence[Row[Any]], bar_ms: int) -> BarGrid | None:
     if not rows:
         return None
     columns = np.array([tuple(row) for row in rows], dtype=np.float64).T
-    return BarGrid.of(columns[0].astype(np.int64), columns[1], columns[2], columns[3], BAR_MS)
+    return BarGrid.of(columns[0].astype(np.int64), columns[1], columns[2], columns[3], bar_ms)
 
 
 def store_rows(session: Session, rows: Sequence[AccuracyRow], *, source: str, now: datetime) -> None:
     """Write one table."""
     if rows:
         session.execute(insert(AccuracyRecord), [_stored(row, source, now) for row in rows])
+
+
+def forget_coins(session: Session, before: datetime) -> None:
+    """Delete the rows of single coins from tables made before a moment; what is said of all stays."""
+    session.execute(
+        delete(AccuracyRecord).where(AccuracyRecord.scope == "coin", AccuracyRecord.computed_at < before)
+    )
 
 
 def latest_table(session: Session) -> tuple[datetime, list[AccuracyRow]] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
@@ -64,10 +64,16 @@ class LiveTick:
 
 @dataclass(frozen=True, slots=True)
 class PriceWatch:
-    """Prices at which a coin's position wants to be looked at; None is no limit."""
+    """Prices at which a coin's position wants to be looked at; None is no limit.
+
+    Args:
+        above, below: reached when the last price is at least, at most this.
+        at_risk_usd: what the position would give back from there to its stop as it stands.
+    """
 
     above: float | None = None
     below: float | None = None
+    at_risk_usd: float = field(default=0.0, compare=False)
 
     def is_reached(self, price: float) -> bool:
         """Whether `price` stands at or beyond one of the two."""
@@ -87,6 +93,7 @@ class SeenPrice:
 class _StoredWatch(msgspec.Struct, frozen=True):
     above: float | None = None
     below: float | None = None
+    at_risk_usd: float = 0.0
 
 
 _StoredTick = tuple[
@@ -160,16 +167,24 @@ class LiveMarket:
             with _reaching_redis():
                 self._redis.hdel(TICKS_KEY, *names)
 
-    def set_watch(self, symbol: str, *, above: float | None = None, below: float | None = None) -> None:
+    def set_watch(
+        self,
+        symbol: str,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        at_risk_usd: float = 0.0,
+    ) -> None:
         """Have the streams enqueue `trailing.check_symbol` once price stands at or beyond a limit.
 
         Args:
             symbol: Bybit symbol; an earlier watch of the coin is replaced.
             above: reached when the last price is at least this, None for no upper limit.
             below: reached when the last price is at most this, None for no lower limit.
+            at_risk_usd: see `PriceWatch`; where many are reached at once the largest comes first.
         """
         with _reaching_redis():
-            self._redis.hset(WATCH_KEY, symbol, _encode(_StoredWatch(above, below)))
+            self._redis.hset(WATCH_KEY, symbol, _encode(_StoredWatch(above, below, at_risk_usd)))
 
     def clear_watch(self, symbol: str) -> None:
         """Watch the coin no longer."""
@@ -181,7 +196,15 @@ class LiveMarket:
         with _reaching_redis():
             rows = self._redis.hgetall(WATCH_KEY)
         stored = {name.decode(): _decode_watch(row) for name, row in rows.items()}
-        return {name: PriceWatch(watch.above, watch.below) for name, watch in stored.items()}
+        return {
+            name: PriceWatch(watch.above, watch.below, watch.at_risk_usd) for name, watch in stored.items()
+        }
+
+    def reached(self, watches: Mapping[str, PriceWatch]) -> list[str]:
+        """The watched coins whose latest price stands at or beyond their watch, most at risk first."""
+        ticks = self.get_many(watches)
+        found = [name for name, tick in ticks.items() if watches[name].is_reached(tick.last)]
+        return sorted(found, key=lambda name: (-watches[name].at_risk_usd, name))
 
     def claim(self, purpose: str, symbol: str, *, hold_s: float) -> bool:
         """Take a turn that only one process may take in a while, such as a refetch of a coin.

@@ -41,7 +41,7 @@ class TimeTable:
 
 
 TIME_TABLES: tuple[TimeTable, ...] = (
-    TimeTable("liquidation_snapshots", "fetched_at", 0.5, ("symbol", "timeframe"), 0.25, 30),
+    TimeTable("liquidation_snapshots", "fetched_at", 1, ("symbol", "timeframe"), 0.25, 30),
     TimeTable("market_ticks", "ts", 1, ("symbol",), 2, 30),
     TimeTable("candles", "start_at", 7, ("symbol", "interval"), 14, 400),
     TimeTable("market_changes", "ts", 1, ("symbol",), 2, 30),

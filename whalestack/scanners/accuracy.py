@@ -1,7 +1,7 @@
 """Are clusters hit more often than chance? Measured once a day from what was collected.
 
-Every cluster whose horizon has passed is judged on the coin's five-minute bars beside levels
-drawn at random (`whalestack.math.accuracy`), and the table is stored whole: it grows older,
+Every cluster whose horizon has passed is judged on the coin's bars beside levels drawn at
+random (`whalestack.math.accuracy`), and the table is stored whole: it grows older,
 it is never changed.
 """
 
@@ -22,6 +22,11 @@ from whalestack.math.timeframes import DAY_S, horizon_s
 
 log = structlog.get_logger()
 
+# Horizons of days are judged on five-minute bars, longer ones on hours: these reach back far enough
+# for separate stretches of months, and an hour is little of them. The part of a bar that was running
+# at the look is not seen, which can cost a cluster a hit and never gives it one.
+FIVES_UP_TO_S = 3 * DAY_S
+FIVES_LOOKBACK = timedelta(days=60)
 # Volatility at the first look is told by the day before it.
 BEFORE = timedelta(seconds=DAY_S)
 
@@ -64,6 +69,9 @@ class AccuracyScanner:
         rows = accuracy_table(trials, kinds, min_observations=self._settings.accuracy_min_observations)
         with self._db.begin() as work:
             store.store_rows(work.session, rows, source=self._settings.heatmap_source.value, now=now)
+            if rows:
+                keep = timedelta(days=self._settings.keep_logs_days)
+                store.forget_coins(work.session, before=now - keep)
         report = AccuracyReport(
             sum(any(each.hits.size for each in of_coin) for of_coin in by_coin.values()),
             sum(each.hits.size for each in trials),
@@ -88,7 +96,12 @@ class AccuracyScanner:
             seen = list(store.sightings(work.session, symbol, since=since, now=now))
             if not seen:
                 return []
-            grid = store.five_minute_bars(work.session, symbol, since=since - BEFORE, now=now)
-        if grid is None:
-            return []
-        return [judge_beside_chance(grid, each, horizon_s(each.timeframe) * 1000) for each in seen]
+            hours = store.hourly_bars(work.session, symbol, since=since - BEFORE, now=now)
+            fives = store.five_minute_bars(work.session, symbol, since=now - FIVES_LOOKBACK, now=now)
+        found = []
+        for each in seen:
+            horizon = horizon_s(each.timeframe)
+            grid = fives if horizon <= FIVES_UP_TO_S else hours
+            if grid is not None:
+                found.append(judge_beside_chance(grid, each, horizon * 1000))
+        return found

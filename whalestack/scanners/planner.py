@@ -2,7 +2,8 @@
 
 Half of a round goes to the maps that have waited longest, whoever they are. So a map is tried at
 the latest after ceil(maps / half) rounds, whatever is hot: before its turn only maps can come that
-have waited as long, and each round takes that many of them away.
+have waited as long, and each round takes that many of them away. The maps of a new coin count as
+waiting longest: they come at once, and put the others off by their share of a round.
 
 The other half goes to the most overdue. How soon a map is due depends on what it can tell: a column
 of the 12h map turns every 5 minutes, one of the 1y map once a day; a ranked coin is looked at more

@@ -26,7 +26,7 @@ class MeasuringSettings(BaseSettings):
 
     # --- hit rates against chance (docs/results.md) ---------------------------------------
     accuracy_min_observations: int = Field(default=100, ge=1)
-    accuracy_lookback_days: int = Field(default=120, ge=1)
+    accuracy_lookback_days: int = Field(default=400, ge=1)
     large_coin_share_pct: Percent = 20.0
     trade_unproven: bool = False
 

@@ -87,7 +87,7 @@ class WhalestackTask(Task):  # type: ignore[type-arg]
 
 
 def task(
-    name: str, *, exclusive: bool = False, survives_worker: bool = False
+    name: str, *, exclusive: bool = False, survives_worker: bool = False, time_limit_s: int | None = None
 ) -> Callable[[Callable[..., None]], Any]:
     """Register a body as a task; the body gets the process's `Runtime` and the message's arguments.
 
@@ -96,6 +96,7 @@ def task(
         exclusive: a run ends at once while another run of the same task is going.
         survives_worker: the message is acknowledged only after the run, so that the death of
             the worker runs it again; for work that finds its row and stops when it is done.
+        time_limit_s: real seconds after which it is killed; None for its queue's limit.
     """
 
     def register(body: Callable[..., None]) -> Any:
@@ -110,6 +111,8 @@ def task(
             "acks_late": survives_worker,
             "reject_on_worker_lost": survives_worker,
         }
+        if time_limit_s is not None:
+            options |= {"time_limit": time_limit_s, "soft_time_limit": time_limit_s * 3 // 4}
         return shared_task(**options)(run)
 
     return register

@@ -19,7 +19,8 @@ def patterns(runtime: Runtime) -> None:
     runtime.coin_history_scanner.scan()
 
 
-@task("history.accuracy", exclusive=True)
+# Once a day, every coin's minutes of two months: half a second to a second a coin.
+@task("history.accuracy", exclusive=True, time_limit_s=1800)
 def accuracy(runtime: Runtime) -> None:
     """Measure hit rates against chance."""
     runtime.accuracy_scanner.scan()

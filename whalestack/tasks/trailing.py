@@ -11,9 +11,10 @@ from whalestack.tasks.base import task
 def check_symbol(
     runtime: Runtime, symbol: str, price_seen: float | None = None, seen_ms: int | None = None
 ) -> None:
-    """Move the stop of one position where its profit has earned it, at the price now or at one seen."""
+    """Move the stop of a position where its profit has earned it, at the price now or at one seen:
+    of the symbol, or of another one that has more at risk just now."""
     seen = SeenPrice(price_seen, seen_ms) if price_seen is not None and seen_ms is not None else None
-    runtime.position_monitor.check_symbol(symbol, seen)
+    runtime.position_monitor.check_reached(symbol, seen)
 
 
 @task("trailing.sweep", exclusive=True)
