@@ -65,7 +65,9 @@ class StoredMaps(CoinMaps):
 
     def _tradable(self) -> NDArray[np.bool_]:
         """A range of which a young coin has no map says nothing of its size."""
-        return np.array([each in TRADABLE_TIMEFRAMES and each in self._maps[0] for each in self.rules.timeframes])
+        return np.array(
+            [each in TRADABLE_TIMEFRAMES and each in self._maps[0] for each in self.rules.timeframes]
+        )
 
 
 def maker_of(rounds: Sequence[Sequence[StoredMap]]) -> MapMaker:

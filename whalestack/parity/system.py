@@ -15,10 +15,9 @@ import redis
 import requests
 
 from whalestack.clock import SteppedClock
-from whalestack.config import HeatmapSource, Mode, Settings, child_environment
+from whalestack.config import Mode, Settings, child_environment
 from whalestack.embedded.stores import embedded_stores
 from whalestack.parity.held_jobs import HeldJobs
-from whalestack.parity.idle import IdleWatch
 from whalestack.runtime import Runtime
 from whalestack.sockets.keeper import KeeperTimes
 from whalestack.sockets.process import StreamsProcess
@@ -28,6 +27,7 @@ from whalestack.supervisor.plan import STAGE_BEAT, STAGE_STREAMS, process_specs
 from whalestack.supervisor.supervisor import Supervisor
 from whalestack.supervisor.up import start_stages
 from whalestack.tasks.factory import make_app
+from whalestack.tasks.idle import IdleWatch
 
 # Between two steps a public stream has nothing to say, however long they take.
 NEVER_S = 1e9

@@ -174,7 +174,9 @@ class Walk:
 
     def _is_warm(self) -> bool:
         status = self.system.streams.status()
-        return status.history_filled >= status.coins >= len(self.market.coins) and all(status.streams.values())
+        return status.history_filled >= status.coins >= len(self.market.coins) and all(
+            status.streams.values()
+        )
 
     def _until(self, holds: Callable[[], bool], otherwise: str) -> None:
         end_s = time.monotonic() + GIVE_UP_S

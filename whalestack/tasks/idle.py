@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.002
 GIVE_UP_S = 60.0
 
 
-class _Receiver(EventReceiver):  # type: ignore[misc]
+class _Receiver(EventReceiver):
     """Says when it listens."""
 
     ready: threading.Event
@@ -83,7 +83,7 @@ class IdleWatch:
                 self._changed.wait(LOOK_EVERY_S)
 
     def _pushes(self) -> int:
-        counted: dict[str, Any] = self._broker.info("commandstats")  # type: ignore[assignment]
+        counted: dict[str, Any] = self._broker.info("commandstats")
         return int(counted.get("cmdstat_lpush", {}).get("calls", 0))
 
     def _listen(self) -> None:
