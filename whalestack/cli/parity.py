@@ -51,6 +51,8 @@ def parity(
         found = compare(stretch, run_dir)
     else:
         with TemporaryDirectory(prefix="whalestack-parity-") as folder:
+            # Started by root, the servers run under another account.
+            Path(folder).chmod(0o755)
             found = compare(stretch, Path(folder) / "run")
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else _told(found), nl=not as_json)
     raise typer.Exit(0 if found.is_equal else 1)

@@ -103,11 +103,7 @@ class Comparison:
     def differences(self, most: int = 20) -> list[tuple[str, str]]:
         """The first lines that stand on one side only: (running system, backtest)."""
         ours, theirs = Counter(self.system.lines), Counter(self.backtest.lines)
-        only_ours, only_theirs = ours - theirs, theirs - ours
-        sides = (
-            [line for line in self.system.ordered() if line in only_ours],
-            [line for line in self.backtest.ordered() if line in only_theirs],
-        )
+        sides = (Decisions(list(each.elements())).ordered() for each in (ours - theirs, theirs - ours))
         return list(zip_longest(*sides, fillvalue=""))[:most]
 
     def as_json(self) -> dict[str, Any]:
