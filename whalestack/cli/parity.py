@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whalestack.cli.base import AsJson, app, settings_of_process
+from whalestack.cli.base import AsJson, app
 from whalestack.cli.research import moment_ms
 from whalestack.errors import StopAndTell
+from whalestack.logs import configure_logging
 
 if TYPE_CHECKING:
     from whalestack.parity.compare import Comparison
@@ -38,7 +39,8 @@ def parity(
     """
     from whalestack.parity.compare import Stretch, compare
 
-    settings_of_process()
+    # What hundreds of market minutes have to tell would bury the answer.
+    configure_logging("ERROR")
     stretch = Stretch(
         folder=candles,
         symbols=_names(symbols.upper()),

@@ -103,8 +103,10 @@ class Comparison:
     def differences(self, most: int = 20) -> list[tuple[str, str]]:
         """The first lines that stand on one side only: (running system, backtest)."""
         ours, theirs = Counter(self.system.lines), Counter(self.backtest.lines)
-        sides = (Decisions(list(each.elements())).ordered() for each in (ours - theirs, theirs - ours))
-        return list(zip_longest(*sides, fillvalue=""))[:most]
+        only_ours, only_theirs = (
+            Decisions(list(each.elements())).ordered() for each in (ours - theirs, theirs - ours)
+        )
+        return list(zip_longest(only_ours, only_theirs, fillvalue=""))[:most]
 
     def as_json(self) -> dict[str, Any]:
         """Everything as plain values."""
