@@ -187,7 +187,7 @@ def test_problem_coins_do_not_crowd_out_a_small_plan(scene: Scene) -> None:
     """Two coins never have a map: 16 of 32 maps, more than the 12 calls of a round. The others' maps all
     come within the bound of 6 rounds, because what failed counts as tried."""
     scene.add("GONEUSDT", "LOSTUSDT", "AUSDT", "BUSDT")
-    scene.coinglass = FakeCoinglass(calls_per_min=14, answer=none_for("GONE", "LOST"), clock=scene.clock)
+    scene.coinglass = FakeCoinglass(calls_per_min=13, answer=none_for("GONE", "LOST"), clock=scene.clock)
     scanner = scene.scanner(refresh_interval_s=60)
     for _ in range(6):
         assert 12 == scene.round(scene.run_round(scanner)).maps_due

@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
     coinglass_model: Literal["model1", "model2", "model3"] = "model2"
     coinglass_plan: Literal["", "hobbyist", "startup", "standard", "professional", "enterprise"] = ""
     coinglass_calls_per_min: int = Field(default=1200, ge=1, le=100_000)
-    coinglass_refetch_reserve_pct: Percent = 10.0
+    coinglass_refetch_reserve_pct: Percent = 4.0
     coinglass_timeout_s: float = Field(default=15.0, gt=0, le=60)
     coinglass_budget_wait_s: float = Field(default=75.0, gt=0, le=600)
     coinglass_max_reply_mb: int = Field(default=32, ge=1, le=1000)
