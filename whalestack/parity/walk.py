@@ -61,6 +61,7 @@ class Walk:
             self._hear()
         self._write()
         self.system.held.take(lambda _: True)
+        self.system.streams.detector.tell_anew()
 
     def begin(self, now_ms: int) -> None:
         """Everything that a system does before it trades: maps, coins' records, a comparison with the
