@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from whalestack.backtest.prepared import PreparedMarket
 from whalestack.backtest.series import POINT_MS
@@ -60,6 +59,7 @@ class Walk:
             self.system.clock.set_ms(now_ms)
             self._hear()
         self._write()
+        self._await_jobs()
         self.system.held.take(lambda _: True)
         self.system.streams.detector.tell_anew()
 
@@ -106,7 +106,7 @@ class Walk:
         self._write()
         self._run_all(("history.outcomes", "heatmap.refresh"))
         with self.system.runtime.reading() as session:
-            since = from_ms(now_ms) - timedelta(seconds=1)
+            since = from_ms(now_ms - POINT_MS)
             self.rounds.append(latest_maps(session, since=since))
 
     def _learn(self) -> None:
