@@ -104,9 +104,9 @@ class World:
         return ticks
 
     async def run(self) -> None:
-        """Step until cancelled. A world on a clock that is moved by hand takes its steps when it is told to."""
+        """Step until cancelled; on a clock that is moved by hand others tell when (`/sim/step`)."""
         if self.settings.clock_file is not None:
-            return
+            await asyncio.Event().wait()
         while True:
             self.step()
             await asyncio.sleep(STEP_S)
