@@ -6,18 +6,22 @@ from decimal import Decimal
 
 import pytest
 import redis
+from pydantic import SecretStr
 from sqlalchemy import event, text
 
 from tests.agents.world import SYMBOL, World
 from whalestack.agents.kill_switch import KILL_KEY, KillSwitch
 from whalestack.clients.bybit.types import Side
+from whalestack.config import Settings
 from whalestack.db.models import Order
+from whalestack.db.state_redis import state_client
 from whalestack.errors import TryAgain
 
 
 def away() -> redis.Redis:
     """A Redis that is not there."""
-    return redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    nowhere = Settings(_env_file=None, redis_state_url=SecretStr("redis://127.0.0.1:1/1"))
+    return state_client(nowhere, timeout_s=0.2)
 
 
 def test_it_stops_entries_and_releases_them(world: World) -> None:

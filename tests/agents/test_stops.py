@@ -221,7 +221,7 @@ def test_the_target_moves_on_to_a_larger_cluster_beyond(world: World) -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

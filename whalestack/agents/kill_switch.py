@@ -23,6 +23,7 @@ from whalestack.config import Settings
 from whalestack.db import agent_store
 from whalestack.db.engine import Database
 from whalestack.db.models import Switch
+from whalestack.db.state_redis import state_client
 from whalestack.errors import TryAgain
 
 log = structlog.get_logger(__name__)
@@ -65,11 +66,7 @@ class KillSwitch:
     @classmethod
     def from_settings(cls, settings: Settings, db: Database, clock: Clock) -> Self:
         """The switch that the settings name; nothing connects until it is first used."""
-        client = redis.Redis.from_url(
-            settings.redis_state_url.get_secret_value(),
-            socket_timeout=_SOCKET_TIMEOUT_S,
-            socket_connect_timeout=_SOCKET_TIMEOUT_S,
-        )
+        client = state_client(settings, timeout_s=_SOCKET_TIMEOUT_S)
         return cls(db=db, client=client, clock=clock)
 
     def state(self) -> KillState:

@@ -14,10 +14,9 @@ from typing import Any, Self
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from whalestack.config import Settings
+from whalestack.db.state_redis import state_client
 from whalestack.errors import TryAgain
 
 TICKS_KEY = "ws:ticks"
@@ -120,16 +119,7 @@ class LiveMarket:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The live market that the settings name; nothing connects until it is first used."""
-        return cls(
-            redis.Redis.from_url(
-                settings.redis_state_url.get_secret_value(),
-                socket_timeout=SOCKET_TIMEOUT_S,
-                socket_connect_timeout=SOCKET_TIMEOUT_S,
-                # One new connection after a restart of Redis; the library's ten attempts would
-                # hold the caller for seconds, who knows better when to try again.
-                retry=Retry(NoBackoff(), 1),
-            )
-        )
+        return cls(state_client(settings, timeout_s=SOCKET_TIMEOUT_S))
 
     def put_many(self, ticks: Iterable[LiveTick]) -> int:
         """Store the newest tick of each coin; returns how many coins were written."""

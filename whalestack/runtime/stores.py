@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from whalestack.config import Settings
 from whalestack.db.engine import Database
+from whalestack.db.state_redis import state_client
 from whalestack.dispatch import Dispatcher
 
 if TYPE_CHECKING:
@@ -57,10 +56,7 @@ class Stores:
     @cached_property
     def redis(self) -> redis.Redis:
         """The state database."""
-        url = self.settings.redis_state_url.get_secret_value()
-        # One more attempt and no waiting: the library's own retries hold a task for many seconds.
-        retry = Retry(NoBackoff(), 1)
-        return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=retry)
+        return state_client(self.settings)
 
     @cached_property
     def live(self) -> LiveMarket:
