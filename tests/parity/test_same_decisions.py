@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(300)]
 
 CANDLES = "bybit_candles_50perps_20251019_20251022"
 BEGIN = datetime(2025, 10, 20, 15, 25, tzinfo=UTC)
-END = datetime(2025, 10, 20, 15, 40, tzinfo=UTC)
-# So that in a quarter of an hour an order fills, its stop moves several times and is hit.
+END = datetime(2025, 10, 20, 15, 35, tzinfo=UTC)
+# So that within ten minutes an order fills, its stop moves several times and is hit.
 QUICK = (("TRAILING_STEPS_PCT", "0.5:0.1,1:0.5,2:1,5:3"), ("ENTRY_OFFSET_PCT", "0.2"))
 
 
-def test_a_recorded_quarter_of_an_hour_is_decided_alike(shared_data: Path, scratch_folder: Path) -> None:
+def test_ten_recorded_minutes_are_decided_alike(shared_data: Path, scratch_folder: Path) -> None:
     stretch = Stretch(
         folder=shared_data / CANDLES,
         symbols=("AIAUSDT", "BLESSUSDT", "COAIUSDT"),
