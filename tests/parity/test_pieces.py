@@ -94,7 +94,8 @@ def test_hours_are_written_up_to_the_last_whole_one(db: Database) -> None:
             work.session, ["COIN1USDT"], since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
         )
     assert MarketStore(db).last_bar_ms("COIN1USDT", "60") == BEGIN_MS - HOUR_MS
-    assert found["COIN1USDT"].wick_up_pct > 0
+    # The half hour whose minutes are there as well is no hour yet.
+    assert found["COIN1USDT"].observations == WARM_UP_MS // HOUR_MS
 
 
 # --- stored maps ----------------------------------------------------------------------------------
