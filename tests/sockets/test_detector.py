@@ -84,6 +84,17 @@ def test_a_trigger_is_told_again_only_after_its_cool_down(settings: Settings) ->
     assert ("spike", None) == (first.refetch_reason, again.refetch_reason)
 
 
+def test_telling_anew_forgets_what_was_told(settings: Settings) -> None:
+    one = detector(settings)
+    first = spike(one)
+    one.tell_anew()
+    again = spike(one, NOW + MINUTE + 10_000, 101.6)
+
+    assert first is not None
+    assert again is not None
+    assert (True, "spike") == (again.is_trigger, again.refetch_reason)
+
+
 def test_what_is_ordinary_for_a_coin_is_no_trigger(settings: Settings) -> None:
     one = detector(settings)
     one.set_thresholds({"AIAUSDT": LearnedThresholds(5.0, 30.0, 2.0, 10.0, 10.0)})

@@ -1,6 +1,7 @@
 """What was decided, as canonical lines of text and their digest.
 
-One line for each decision, in the order of time; of one moment in the order in which they were made:
+One line for each decision, in the order of time; those of one moment in the order of their text, because
+who was heard first of several at once is chance:
 
     <market ms> signal <symbol> <LONG|SHORT> rank=<n>
     <market ms> order <agent> <symbol> <Buy|Sell> <leg> qty=<q> price=<p> stop=<p> target=<p>
@@ -67,8 +68,12 @@ class Decisions:
         self.lines.append(f"{at_ms} close {agent} {symbol} {direction} {reason} pnl={pnl:.2f}")
 
     def text(self) -> str:
-        """All lines, each ended by a line feed."""
-        return "".join(f"{line}\n" for line in self.lines)
+        """All lines in their order, each ended by a line feed."""
+        return "".join(f"{line}\n" for line in self.ordered())
+
+    def ordered(self) -> list[str]:
+        """The lines by their moments, those of one moment by their text."""
+        return sorted(self.lines, key=lambda line: (int(line.split(" ", 1)[0]), line))
 
     def digest(self) -> str:
         """sha256 of `text`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.backtest.coin_maps import CoinMaps, MapRules
+from whalestack.backtest.coin_maps import CoinMaps, MapRules, ModelBars
 from whalestack.backtest.desk import coin_of
 from whalestack.backtest.prepared import PreparedCoin, PreparedMarket
 from whalestack.backtest.rankings import MappedCoin, Rankings
@@ -16,8 +17,26 @@ from whalestack.backtest.series import MINUTE_MS, CoinSeries
 from whalestack.backtest.sightings import Lesson, Sightings, find_sightings, lessons
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
+from whalestack.math.heatmap import Floats
 
 Finder = Callable[[CoinSeries, list[Lesson], int], Sightings]
+
+
+class MapMaker(Protocol):
+    """Makes a coin's maps; see `CoinMaps`."""
+
+    def __call__(
+        self,
+        symbol: str,
+        rules: MapRules,
+        bars: ModelBars,
+        *,
+        minute_highs: Floats,
+        minute_lows: Floats,
+        first_minute: int,
+        refreshes: int,
+        weigh_at: NDArray[np.bool_],
+    ) -> CoinMaps: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +69,7 @@ def play(
     *,
     rules: MapRules | None = None,
     find: Finder = find_sightings,
+    make_maps: MapMaker = CoinMaps,
 ) -> Played:
     """Find every trigger and make every map between two moments.
 
@@ -59,6 +79,7 @@ def play(
         begin_ms, end_ms: market time; the beginning is moved to the next refresh, the end to the last.
         rules: how maps are made; by default every range at the settings' refresh interval.
         find: finds a coin's triggers.
+        make_maps: makes a coin's maps; by default from its candles in one pass.
 
     Raises:
         StopAndTell: nothing lies between the two.
@@ -80,7 +101,7 @@ def play(
     }
     asked = _asked(sightings.values(), begin_ms, end_ms, refresh_ms)
     coins = {
-        symbol: _mapped(symbol, coin, market, settings, rules, begin_ms, end_ms, asked)
+        symbol: _mapped(symbol, coin, market, settings, rules, begin_ms, end_ms, asked, make_maps)
         for symbol, coin in playable.items()
     }
     return Played(
@@ -111,6 +132,7 @@ def _mapped(
     begin_ms: int,
     end_ms: int,
     asked: NDArray[np.bool_],
+    make_maps: MapMaker,
 ) -> MappedCoin:
     series, refresh_ms = coin.series, rules.refresh_ms
     # A coin that is listed later has its first map with its first whole candle.
@@ -118,7 +140,7 @@ def _mapped(
     first_ms = begin_ms + late * refresh_ms
     last_ms = min(end_ms, series.end_ms)
     refreshes = (last_ms - first_ms) // refresh_ms + 1
-    maps = CoinMaps(
+    maps = make_maps(
         symbol,
         rules,
         coin.model_bars(first_ms),

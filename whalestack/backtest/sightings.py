@@ -22,7 +22,7 @@ from whalestack.scanners.thresholds import (
 )
 
 TRIGGER_REPEAT_MS = 30_000
-"""As the streams: a coin that keeps triggering is told of once in so long."""
+"""As the streams: a coin that keeps triggering one way is told of once in so long."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def find_sightings(series: CoinSeries, taught: list[Lesson], end_ms: int) -> Sig
     """
     numbers: list[Ints] = []
     ways: list[Ints] = []
-    told = -TRIGGER_REPEAT_MS
+    told = np.full(2, -TRIGGER_REPEAT_MS, dtype=np.int64)
     edges = [*(lesson.from_ms for lesson in taught), end_ms]
     for lesson, (begin, end) in zip(taught, pairwise(edges), strict=True):
         bars = [series.closed_by(each) for each in (begin, end)]
         own = lesson.thresholds
-        room = (bars[1] - bars[0]) * series.bar_ms // TRIGGER_REPEAT_MS + 2
+        room = 2 * ((bars[1] - bars[0]) * series.bar_ms // TRIGGER_REPEAT_MS + 2)
         found, way = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
-        count, told = kernel.find_triggers(
+        count = kernel.find_triggers(
             series.walk,
             series.flow,
             bars[0],

@@ -222,20 +222,20 @@ def find_triggers(
     end_bar: int,
     thresholds: tuple[float, float, float],
     repeat_points: int,
-    told: int,
+    told: Ints,
     found: Ints,
     ways: Ints,
-) -> tuple[int, int]:
-    """Points at which open interest, volume and price all move enough, told once in `repeat_points`.
+) -> int:
+    """Points at which open interest, volume and price all move enough, told once a way in `repeat_points`.
 
     Args:
         first_bar, end_bar: candles looked at.
         thresholds: rise of open interest (per cent, 15 minutes), volume ratio, price change (per cent).
-        told: number of the point that was told last.
+        told: (2,) number of the point that was told last of a fall and of a rise; changed in place.
         found, ways: written: point numbers and +1 (up) or -1 (down).
 
     Returns:
-        How many were found, and the point told last.
+        How many were found.
     """
     oi_pct, ratio, price_pct = thresholds
     five, fifteen = FIVE_MINUTES // flow.bar_ms, FIFTEEN_MINUTES // flow.bar_ms
@@ -245,17 +245,18 @@ def find_triggers(
             continue
         for point in range(walk.points):
             number = bar * walk.points + point
-            if number - told < repeat_points:
+            if number - min(told[0], told[1]) < repeat_points:
                 continue
             change = (point_price(walk, bar, point) / point_price(walk, bar - five, point) - 1.0) * 100.0
-            if not abs(change) > price_pct:
+            way = 1 if change > 0 else 0
+            if not abs(change) > price_pct or number - told[way] < repeat_points:
                 continue
             then = interest_at(walk, flow, bar - fifteen, point)
             if not (interest_at(walk, flow, bar, point) / then - 1.0) * 100.0 >= oi_pct:
                 continue
             if not volume_ratio(walk, flow, bar, point) > ratio:
                 continue
-            found[count], ways[count] = number, (1 if change > 0 else -1)
+            found[count], ways[count] = number, 2 * way - 1
             count += 1
-            told = number
-    return count, told
+            told[way] = number
+    return count

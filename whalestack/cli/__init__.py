@@ -7,11 +7,22 @@ import sys
 import typer
 
 # Importing a module of commands puts them into the application.
-from whalestack.cli import accuracy, freshness, market, research, running, trading, universe
+from whalestack.cli import accuracy, freshness, market, parity, research, running, trading, universe
 from whalestack.cli.base import app
 from whalestack.errors import StopAndTell, WhalestackError
 
-__all__ = ["accuracy", "app", "freshness", "main", "market", "research", "running", "trading", "universe"]
+__all__ = [
+    "accuracy",
+    "app",
+    "freshness",
+    "main",
+    "market",
+    "parity",
+    "research",
+    "running",
+    "trading",
+    "universe",
+]
 
 
 def main() -> None:

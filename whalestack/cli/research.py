@@ -57,8 +57,8 @@ def backtest(
     settings = settings_of_process()
     request = Request(
         source=candles,
-        begin_ms=_moment(begin),
-        end_ms=_moment(end),
+        begin_ms=moment_ms(begin),
+        end_ms=moment_ms(end),
         agents=tuple(name.strip() for name in agents.split(",") if name.strip()),
         symbols=tuple(name.strip().upper() for name in symbols.split(",") if name.strip()),
         together=together,
@@ -94,7 +94,7 @@ def _stored(request: Request) -> Candles:
         return read_database(session, request.symbols, request.begin_ms, request.end_ms)
 
 
-def _moment(text: str | None) -> int | None:
+def moment_ms(text: str | None) -> int | None:
     """Milliseconds of a moment; without a zone it is UTC."""
     if text is None:
         return None

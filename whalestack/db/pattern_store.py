@@ -167,12 +167,14 @@ def market_record(session: Session) -> dict[str, tuple[int, int]]:
     return {row.timeframe: (int(row.hits), int(row.observations)) for row in session.execute(_MARKET)}
 
 
+# An hour that has just begun has had no time for a wick: it counts when it is over.
 _HOURS = text(
     """
     select symbol, (array_agg(open order by start_at))[1] as open, max(high) as high, min(low) as low,
         (array_agg(close order by start_at desc))[1] as close
     from candles
-    where symbol = any(cast(:symbols as text[])) and start_at >= :since and start_at <= :now
+    where symbol = any(cast(:symbols as text[])) and start_at >= :since
+        and start_at < date_bin('1 hour', :now, timestamptz 'epoch')
         and interval = any(array['1', '60'])
     group by symbol, date_bin('1 hour', start_at, timestamptz 'epoch')
     """
@@ -182,7 +184,7 @@ _HOURS = text(
 def hourly_wicks(
     session: Session, symbols: Sequence[str], *, since: datetime, now: datetime, quantile: float
 ) -> dict[str, WickStatistics]:
-    """Quantiles of each coin's hourly wicks, from hourly bars or put together from minutes.
+    """Quantiles of each coin's hourly wicks, from hourly bars or put together from minutes; whole hours only.
 
     Args:
         session: open.

@@ -84,6 +84,16 @@ class ModelColumns:
         return LevelMap(timeframe, close, prices[near], shown, map_time_ms)
 
 
+def levels_a_decade(step_pct: float) -> int:
+    """The n of the grid 10 ** (k / n) whose levels are about so many per cent apart."""
+    return max(round(log(10) / log(1 + step_pct / 100)), 1)
+
+
+def half_width(per_decade: int, reach_pct: float) -> int:
+    """How many levels a column has on either side of its close."""
+    return ceil(per_decade * log10(1 + reach_pct / 100)) + 1
+
+
 class FastLiquidationModel:
     """One coin's model for several memories.
 
@@ -121,7 +131,7 @@ class FastLiquidationModel:
             self.assumptions.churn_share,
             self.assumptions.turnover_share_without_oi,
         )
-        self._per_decade = max(round(log(10) / log(1 + step_pct / 100)), 1)
+        self._per_decade = levels_a_decade(step_pct)
         self._fixed = levels is not None
         self.levels = np.empty(0) if levels is None else checked_levels(levels)
         self._first_k = 0
@@ -179,7 +189,7 @@ class FastLiquidationModel:
         return ModelColumns(asked, bars.closes[asked], firsts, self.levels, values)
 
     def _half_width(self, reach_pct: float) -> int:
-        return ceil(self._per_decade * log10(1 + reach_pct / 100)) + 1
+        return half_width(self._per_decade, reach_pct)
 
     def _grow(self, low: float, high: float, half: int) -> None:
         """Have levels for everything that these candles may open or show."""

@@ -99,9 +99,10 @@ class PublicFeed:
         self._moved.update(tick.symbol for tick in ticks)
         self._publish_trades(now_ms, ticks)
         real_s = self._real_s()
+        # As with a forced price: a candle first, so that who hears the price knows what was traded at it.
+        self._publish_candles(now_ms, real_s)
         if real_s >= self._next_tickers_s:
             self._publish_tickers(real_s)
-        self._publish_candles(now_ms, real_s)
         if real_s >= self._next_liquidations_s:
             self._next_liquidations_s = real_s + LIQUIDATIONS_S
             self._publish_liquidations(now_ms)

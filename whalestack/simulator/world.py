@@ -104,7 +104,9 @@ class World:
         return ticks
 
     async def run(self) -> None:
-        """Step until cancelled."""
+        """Step until cancelled; on a clock that is moved by hand others tell when (`/sim/step`)."""
+        if self.settings.clock_file is not None:
+            await asyncio.Event().wait()
         while True:
             self.step()
             await asyncio.sleep(STEP_S)

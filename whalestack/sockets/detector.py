@@ -121,6 +121,11 @@ class SpikeDetector:
         self._window.forget(symbol)
         self._held.discard(symbol)
 
+    def tell_anew(self) -> None:
+        """Tell of every move again, as if none had been told."""
+        self._trigger_told_ms.clear()
+        self._refetch_told_ms.clear()
+
     def _sighting(self, symbol: str, ts_ms: int, move: MarketMove) -> Sighting | None:
         thresholds = self._thresholds.get(symbol, self._floors)
         reason = _refetch_reason(move, thresholds)

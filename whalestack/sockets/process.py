@@ -86,7 +86,7 @@ class StreamsProcess:
         self.urgent = JobSender("urgent", dispatcher)
         self.triggers = JobSender("triggers", dispatcher)
         self.spikes = JobSender("spikes", dispatcher)
-        self._senders = (self.urgent, self.triggers, self.spikes)
+        self.senders = (self.urgent, self.triggers, self.spikes)
         self.filler = HistoryFiller(
             market or BybitClient.from_settings(settings, clock), self._store, self.detector, clock
         )
@@ -104,7 +104,7 @@ class StreamsProcess:
         )
         self.public = PublicStreams(self._hosts.public_ws, self.feed, self._after_public_open, self._times)
         self._names = CoinNames.of(())
-        self._others: list[StreamKeeper] = []
+        self.others: list[StreamKeeper] = []
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -119,10 +119,10 @@ class StreamsProcess:
     def start(self) -> None:
         """Start every thread; returns at once."""
         log.info("streams_starting")
-        for sender in self._senders:
+        for sender in self.senders:
             sender.start()
-        self._others = [keeper for keeper in (self._private(), self._coinglass()) if keeper is not None]
-        for keeper in self._others:
+        self.others = [keeper for keeper in (self._private(), self._coinglass()) if keeper is not None]
+        for keeper in self.others:
             keeper.start()
         self._begin("show", SHOW_EVERY_S, self._showing())
         self._begin("store", STORE_EVERY_S, self.recorder.store_due)
@@ -139,17 +139,17 @@ class StreamsProcess:
         for thread in self._threads:
             thread.join(5.0)
         self.public.stop()
-        for keeper in self._others:
+        for keeper in self.others:
             keeper.stop()
         self.filler.stop()
         self.recorder.store_due()
-        for sender in self._senders:
+        for sender in self.senders:
             sender.stop()
         log.info("streams_stopped", rows_written=self.recorder.rows_written)
 
     def status(self) -> StreamsStatus:
         """How the streams are, as Redis shows it to the others."""
-        keepers = [*self.public.keepers, *self._others]
+        keepers = [*self.public.keepers, *self.others]
         return StreamsStatus(
             at_ms=self._clock.now_ms(),
             streams={keeper.name: keeper.is_up for keeper in keepers},
@@ -157,8 +157,8 @@ class StreamsProcess:
             rebuilt=sum(keeper.rebuilt for keeper in keepers),
             coins=len(self.public.symbols),
             rows_written=self.recorder.rows_written,
-            jobs_sent=sum(sender.sent for sender in self._senders),
-            jobs_dropped=sum(sender.dropped for sender in self._senders),
+            jobs_sent=sum(sender.sent for sender in self.senders),
+            jobs_dropped=sum(sender.dropped for sender in self.senders),
             history_filled=self.filler.filled,
         )
 
