@@ -20,9 +20,11 @@ from whalestack.db.migrations import ROOT
 from whalestack.embedded.account import Account, can_reach, server_account
 
 OWNER = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 from whalestack.embedded import embedded_stores
+# As in a terminal: a program started in the background inherits that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with embedded_stores(Path(sys.argv[1]), durable=False) as stores:
     print(json.dumps([stores.postgres.pid, stores.redis.pid]), flush=True)
     if sys.argv[2] == "fork":

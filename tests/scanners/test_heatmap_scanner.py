@@ -192,12 +192,12 @@ def test_skipped_coins_are_not_fetched(scene: Scene) -> None:
 
 
 def test_a_small_plan_fetches_what_is_most_overdue(scene: Scene) -> None:
-    """30 calls a minute, 10 % reserved, rounds of 60 s: 27 maps of 40; in the next round the other 13."""
+    """30 calls a minute, 4 % reserved, rounds of 60 s: 28 maps of 40; in the next round the other 12."""
     scene.add(*(f"C{i}USDT" for i in range(5)))
     scene.coinglass = FakeCoinglass(calls_per_min=30, clock=scene.clock)
     scanner = scene.scanner(refresh_interval_s=60)
     first = scene.round(scene.run_round(scanner))
-    assert 27 == first.maps_due
+    assert 28 == first.maps_due
     asked = set(scene.coinglass.asked)
     scene.clock.advance(60)
     scene.coinglass.asked.clear()
