@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from whalestack.embedded.account import private_directory, server_account
 from whalestack.embedded.binaries import POSTGRES_MAJOR, postgres_programs
-from whalestack.embedded.process import KeptProcess, holding_lock
+from whalestack.embedded.process import LOCK_WAIT_S, KeptProcess, holding_lock
 from whalestack.errors import StopAndTell, TryAgain
 
 USER = "whalestack"
@@ -100,7 +100,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Make the data folder if need be, start, wait until it answers, make our database."""
-        with holding_lock(self.directory / "lock", wait_s=STOP_GRACE_S) as lock:
+        with holding_lock(self.directory / "lock", wait_s=LOCK_WAIT_S) as lock:
             programs = postgres_programs(self._account)
             self._prepare(programs)
             self._choose_sockets()

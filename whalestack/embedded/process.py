@@ -16,6 +16,8 @@ from whalestack.embedded.account import Account
 from whalestack.errors import StopAndTell, TryAgain
 
 POLL_S = 0.02
+LOCK_WAIT_S = 8.0
+"""A server that is ending is gone within a second or two; one that holds its folder for longer is in use."""
 LOG_TAIL_BYTES = 2000
 
 

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from whalestack.embedded.account import private_directory, server_account
 from whalestack.embedded.binaries import redis_program
-from whalestack.embedded.process import KeptProcess, holding_lock
+from whalestack.embedded.process import LOCK_WAIT_S, KeptProcess, holding_lock
 from whalestack.errors import StopAndTell, TryAgain
 
 HOST = "127.0.0.1"
@@ -95,7 +95,7 @@ class EmbeddedRedis:
         self._start_once()
 
     def _start_once(self) -> None:
-        with holding_lock(self.directory / "lock", wait_s=STOP_GRACE_S) as lock:
+        with holding_lock(self.directory / "lock", wait_s=LOCK_WAIT_S) as lock:
             self._process = KeptProcess(
                 "Redis",
                 [str(redis_program(self._account)), str(self._write_configuration())],
