@@ -132,6 +132,10 @@ class ManualClock:
     def real_seconds(self, market_seconds: float) -> float:
         return market_seconds
 
+    def put(self, now_ms: int) -> None:
+        """Show this moment from now on, an earlier one too."""
+        self._now_ms = now_ms
+
     def advance(self, seconds: float) -> None:
         """Move market time forward by `seconds`."""
         self._now_ms += round(seconds * 1000)

@@ -12,14 +12,6 @@ from whalestack.simulator.market.base import Candles, IntArray, Liquidation, Tic
 from whalestack.simulator.market.played import next_funding_ms, spread
 
 
-class SteppedClock(ManualClock):
-    """A clock that is put to a moment."""
-
-    def put(self, now_ms: int) -> None:
-        """Show this moment from now on."""
-        self._now_ms = now_ms
-
-
 class ClockedMarket:
     """Tickers and price points of the prepared coins; `whalestack.simulator.market.base.Market`.
 
@@ -30,7 +22,7 @@ class ClockedMarket:
         clock: whose moment is shown.
     """
 
-    def __init__(self, prepared: PreparedMarket, clock: SteppedClock) -> None:
+    def __init__(self, prepared: PreparedMarket, clock: ManualClock) -> None:
         self._prepared = prepared
         self._clock = clock
         self._kept: dict[str, tuple[int, TickerState]] = {}

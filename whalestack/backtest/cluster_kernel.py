@@ -34,8 +34,9 @@ from whalestack.backtest.map_kernel import (
     show,
     usual_step,
 )
-from whalestack.backtest.walk_kernel import Floats, Ints, compiled
+from whalestack.backtest.walk_kernel import Floats, Ints
 from whalestack.db.cluster_store import TYPICAL_SIZE_MEMORY
+from whalestack.math.compiling import compiled
 from whalestack.math.imbalance import CELL_STEPS, LEAST_CELL_PCT
 
 RANGE, SIDE, DETECTED, DECIDED, HIT_MINUTE, SEEN = range(6)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalestack.backtest.walk_kernel import Floats, Ints, compiled
+from whalestack.backtest.walk_kernel import Floats, Ints
 from whalestack.math.clusters import (
     LEAST_RATIO,
     MERGE_GAP_PCT,
@@ -16,6 +16,7 @@ from whalestack.math.clusters import (
     OUTSTANDING_QUANTILE,
     OUTSTANDING_RATIO,
 )
+from whalestack.math.compiling import compiled
 from whalestack.math.liquidation_pass import LEAST_SHARE
 
 MOST_FOUND = 128

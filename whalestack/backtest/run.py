@@ -27,12 +27,12 @@ from math import inf
 from whalestack.agents.guards import all_refusals
 from whalestack.agents.order_ids import entry_link_id
 from whalestack.agents.plans import PlannedTrade, make_plan
-from whalestack.backtest.clocked_market import ClockedMarket, SteppedClock
+from whalestack.backtest.clocked_market import ClockedMarket
 from whalestack.backtest.decisions import Decisions
 from whalestack.backtest.desk import BacktestDesk
 from whalestack.backtest.ledger import ClosedTrade, Ledger, OpenPlan
 from whalestack.backtest.played_coins import Played
-from whalestack.clock import from_ms
+from whalestack.clock import ManualClock, from_ms
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
 from whalestack.math.directions import Direction, sign
@@ -116,7 +116,7 @@ class AccountRun:
         self._traders = tuple(traders)
         self._settings = traders[0]
         self._walk_all = walk_all
-        self._clock = SteppedClock(played.begin_ms)
+        self._clock = ManualClock(played.begin_ms)
         self._market = ClockedMarket(played.market, self._clock)
         fees = fees or Fees()
         rng = random.Random(seed)  # noqa: S311 - repeatable, no secrets

@@ -5,21 +5,20 @@ to the tick as the simulator's market rounds; a test holds the two equal, bit by
 search for the next point at which a price is reached, and the search for triggers, which walks only
 candles whose high, low and open interest could make one.
 
-Importing this module loads numba; see `whalestack.math.liquidation_kernel`.
+Importing this module loads numba; see `whalestack.math.compiling`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from whalestack.math.compiling import compiled
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 FIVE_MINUTES, FIFTEEN_MINUTES, HOUR_MINUTES = 300_000, 900_000, 60
 LEAST_BASELINE_MINUTES = 30
@@ -61,15 +60,6 @@ class Flow(NamedTuple):
     minutes: Floats
     summed: Floats
     bar_ms: int
-
-
-def compiled(function: Function) -> Function:
-    """Compiled at its first call; kept on disk where some folder can be written."""
-    try:
-        return cast(Function, numba.njit(cache=True, error_model="numpy")(function))
-    except RuntimeError:
-        # "No locator available": a read-only installation without a home.
-        return cast(Function, numba.njit(error_model="numpy")(function))
 
 
 @compiled

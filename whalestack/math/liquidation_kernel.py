@@ -12,16 +12,15 @@ no long stands above the one, no short below the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from whalestack.math.compiling import inlined
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 TOP, BOTTOM, HINTS = 0, 1, 2
 """Places in `State.marks`: highest level with a long, lowest with a short, then each tier's last level."""
@@ -73,17 +72,7 @@ class State(NamedTuple):
     marks: Ints
 
 
-def _compiled(function: Function) -> Function:
-    """Compiled at its first call; kept on disk where some folder can be written."""
-    try:
-        done = numba.njit(cache=True, error_model="numpy", forceinline=True)(function)
-    except RuntimeError:
-        # "No locator available": a read-only installation without a home.
-        done = numba.njit(error_model="numpy", forceinline=True)(function)
-    return cast(Function, done)
-
-
-@_compiled
+@inlined
 def _consume(levels: Floats, state: State, low: float, high: float) -> None:
     """Longs at `low` and above, shorts at `high` and below are liquidated."""
     marks, ranges = state.marks, state.scale.size
@@ -103,7 +92,7 @@ def _consume(levels: Floats, state: State, low: float, high: float) -> None:
         marks[BOTTOM] += 1
 
 
-@_compiled
+@inlined
 def _recount(state: State, each: int) -> None:
     """Sum one memory anew, with scale 1."""
     total = 0.0
@@ -119,7 +108,7 @@ def _recount(state: State, each: int) -> None:
     state.peak[each] = total
 
 
-@_compiled
+@inlined
 def _kept_share(previous: float, interest: float, not_consumed: float, churned_coins: float) -> float:
     """As `LiquidationModel._kept_share`."""
     if np.isnan(interest) or not previous > 0:
@@ -128,7 +117,7 @@ def _kept_share(previous: float, interest: float, not_consumed: float, churned_c
     return max(share, 0.0) * max(1.0 - churned_coins / previous, 0.0)
 
 
-@_compiled
+@inlined
 def _fade(state: State, rules: Rules, interest: float, churned_coins: float) -> None:
     previous = state.totals[INTEREST]
     for each in range(state.scale.size):
@@ -144,7 +133,7 @@ def _fade(state: State, rules: Rules, interest: float, churned_coins: float) -> 
             _recount(state, each)
 
 
-@_compiled
+@inlined
 def _opened_usd(interest: float, turnover: float, rules: Rules, previous: float, price: float) -> float:
     if np.isnan(interest):
         return rules.turnover_share_without_oi * turnover
@@ -153,7 +142,7 @@ def _opened_usd(interest: float, turnover: float, rules: Rules, previous: float,
     return max(interest - previous, 0.0) * price + rules.churn_share * turnover
 
 
-@_compiled
+@inlined
 def _level_below(levels: Floats, price: float, hint: int) -> int:
     """The level at or below a price inside the grid, walked to from where it was last time."""
     level = hint
@@ -164,7 +153,7 @@ def _level_below(levels: Floats, price: float, hint: int) -> int:
     return level
 
 
-@_compiled
+@inlined
 def _put(levels: Floats, onto: Floats, state: State, level: int, price: float, weight: float) -> None:
     """Share what a tier opens between a level and the next in proportion."""
     upper = weight * (price - levels[level]) / (levels[level + 1] - levels[level])
@@ -174,7 +163,7 @@ def _put(levels: Floats, onto: Floats, state: State, level: int, price: float, w
         state.stored[each] += weight * state.unit[each]
 
 
-@_compiled
+@inlined
 def _open(levels: Floats, state: State, rules: Rules, usd: float, price: float) -> None:
     tiers = rules.factors.size // 2
     state.totals[OPENED] += usd
@@ -197,7 +186,7 @@ def _open(levels: Floats, state: State, rules: Rules, usd: float, price: float) 
         state.peak[each] = max(state.peak[each], state.stored[each])
 
 
-@_compiled
+@inlined
 def _take(bars: Bars, bar: int, levels: Floats, rules: Rules, state: State) -> None:
     """One candle: the steps of `LiquidationModel.step`."""
     high, low, close = bars.highs[bar], bars.lows[bar], bars.closes[bar]
@@ -215,7 +204,7 @@ def _take(bars: Bars, bar: int, levels: Floats, rules: Rules, state: State) -> N
         state.totals[INTEREST] = interest
 
 
-@_compiled
+@inlined
 def _write_column(levels: Floats, state: State, close: float, values: Floats) -> int:
     """Copy the levels around the close into (R, W) `values`; returns the first one's number."""
     width = values.shape[1]
@@ -228,7 +217,7 @@ def _write_column(levels: Floats, state: State, close: float, values: Floats) ->
     return first
 
 
-@_compiled
+@inlined
 def advance(
     bars: Bars, levels: Floats, rules: Rules, state: State, column_at: Ints, values: Floats, firsts: Ints
 ) -> None:
