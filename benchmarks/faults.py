@@ -19,10 +19,10 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 
 from fault_runs.judgement import HARMS
+from fault_runs.recovery import spread
 from fault_runs.run import RunPlan, RunResult, run_once, say
 
 from whalestack.logs import configure_logging
@@ -106,7 +106,7 @@ def summary(results: list[RunResult], options: argparse.Namespace) -> dict[str, 
         "faults_by_kind": dict(sorted(kinds.items())),
         **{name: round(counts[name], 3) for name in HARMS},
         **rest,
-        "recovery_s": _times(took),
+        "recovery_s": spread(took),
         "recovery_s_by_kind": _by_kind(results),
         "came_to_rest": all(result.came_to_rest for result in results),
         "harm": harm,
@@ -119,7 +119,7 @@ def _one(result: RunResult) -> dict[str, Any]:
         "elapsed_s": round(result.elapsed_s, 1),
         "faults": result.struck.total(),
         "counts": dict(result.judgement.counts),
-        "recovery_s": _times([seconds for _, seconds in result.recoveries]),
+        "recovery_s": spread([seconds for _, seconds in result.recoveries]),
         "came_to_rest": result.came_to_rest,
         **result.notes,
     }
@@ -130,14 +130,7 @@ def _by_kind(results: list[RunResult]) -> dict[str, dict[str, float]]:
     for result in results:
         for kind, seconds in result.recoveries:
             by_kind.setdefault(kind, []).append(seconds)
-    return {kind: _times(seconds) for kind, seconds in sorted(by_kind.items())}
-
-
-def _times(seconds: list[float]) -> dict[str, float]:
-    if not seconds:
-        return {}
-    cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else seconds * 99
-    return {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2), "max": round(max(seconds), 2)}
+    return {kind: spread(seconds) for kind, seconds in sorted(by_kind.items())}
 
 
 if __name__ == "__main__":

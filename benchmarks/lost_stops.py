@@ -15,11 +15,11 @@ import random
 import sys
 import time
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
 
 from fault_runs import signs
 from fault_runs.load import Load
+from fault_runs.recovery import spread
 from fault_runs.run import say
 from fault_runs.system import SPEED, System, running_system
 from pybit.exceptions import InvalidRequestError
@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         "silent": options.silent,
         "stops_taken_off": taken,
         "ended": len(spells),
-        "without_a_stop_real_s": _times(back_s),
-        "without_a_stop_market_s": _times([market_s for _, market_s in spells]),
+        "without_a_stop_real_s": spread(back_s),
+        "without_a_stop_market_s": spread([market_s for _, market_s in spells]),
         "clock_speed": SPEED,
     }
     print(json.dumps(line), flush=True)
@@ -134,13 +134,6 @@ def _await(holds: Any, within_s: float) -> None:
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s and not holds():
         time.sleep(0.05)
-
-
-def _times(seconds: list[float]) -> dict[str, float]:
-    if not seconds:
-        return {}
-    cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else seconds * 99
-    return {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2), "max": round(max(seconds), 2)}
 
 
 if __name__ == "__main__":

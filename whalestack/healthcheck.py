@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from whalestack.config import Settings, load_settings
 from whalestack.db.live import STREAMS_KEY
+from whalestack.db.state_redis import state_client
 from whalestack.tasks.queues import queues
 
 # Three of the minutes in which beat sends; a restart on the first missed one would be rash.
@@ -54,9 +55,8 @@ def _too_old(client: redis.Redis, names: list[str], which: str) -> str | None:
 def main(arguments: list[str]) -> int:
     """Run one check; returns the exit code."""
     settings = load_settings()
-    url = settings.redis_state_url.get_secret_value()
     try:
-        with redis.Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S) as client:
+        with state_client(settings, timeout_s=REDIS_TIMEOUT_S) as client:
             complaint = unhealthy(settings, client, " ".join(arguments))
     except RedisError as error:
         complaint = f"Redis does not answer ({type(error).__name__})"

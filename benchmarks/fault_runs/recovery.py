@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from statistics import quantiles
 
 import redis
 import requests
@@ -158,3 +159,11 @@ class RecoveryWatch:
             else:
                 with self._lock:
                     self._open.append(recovery)
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Median, 99th percentile and greatest, in seconds; empty for none."""
+    if not seconds:
+        return {}
+    cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else seconds * 99
+    return {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2), "max": round(max(seconds), 2)}

@@ -16,10 +16,9 @@ from celery import Celery
 
 from fault_runs.exchange_record import ExchangeRecord
 from whalestack.config import Mode, Settings, child_environment
-from whalestack.embedded import EmbeddedPostgres, EmbeddedRedis
-from whalestack.embedded.stores import EmbeddedStores
+from whalestack.embedded.stores import EmbeddedStores, embedded_stores
 from whalestack.runtime import Runtime
-from whalestack.supervisor.own_stores import free_port, fresh_database, settings_of_run
+from whalestack.supervisor.own_stores import free_port, fresh_database, fresh_folder, settings_of_run
 from whalestack.supervisor.parent import own_pid
 from whalestack.supervisor.plan import process_specs
 from whalestack.supervisor.process import ManagedProcess, ProcessSpec
@@ -168,13 +167,9 @@ def running_system(
         coins: how many coins are traded.
         changes: of the settings besides, by their upper-case names.
     """
-    with (
-        # As in production: a commit that was acknowledged outlives a kill -9 of the server, and so
-        # does what Redis has taken.
-        EmbeddedPostgres(run_dir / "postgres", durable=True) as postgres,
-        EmbeddedRedis(run_dir / "redis", durable=True) as broker,
-    ):
-        stores = EmbeddedStores(postgres, broker)
+    # As in production: a commit that was acknowledged outlives a kill -9 of the server, and so
+    # does what Redis has taken.
+    with embedded_stores(run_dir, durable=True) as stores:
         values = settings_values(seed, coins) | dict(changes or {}) | stores.settings()
         values |= {"DATABASE_URL": fresh_database(stores, DATABASE), "RUN_DIR": str(run_dir)}
         env_file = run_dir / "faults.env"
@@ -189,10 +184,7 @@ def running_system(
 def _supervised(
     settings: Settings, runtime: Runtime, stores: EmbeddedStores, env_file: Path, run_dir: Path
 ) -> Iterator[System]:
-    beat_folder = run_dir / "beat"
-    beat_folder.mkdir(exist_ok=True)
-    for old in beat_folder.iterdir():
-        old.unlink()
+    beat_folder = fresh_folder(run_dir / "beat")
     specs = [_with_own_schedule(spec, beat_folder) for spec in process_specs(settings, with_flower=False)]
     specs.append(_second(next(spec for spec in specs if spec.name == TRADE_WORKERS[0])))
     env = child_environment(env_file, SUPERVISOR_PID=str(own_pid()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,16 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import redis
 from fault_runs.exchange_record import ExchangeRecord
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import text
 
-from whalestack.config import Mode, Settings, child_environment, load_settings
-from whalestack.db.migrations import upgrade
-from whalestack.embedded import EmbeddedPostgres, EmbeddedRedis
-from whalestack.embedded.stores import EmbeddedStores
+from whalestack.config import Mode, Settings, child_environment
+from whalestack.embedded.stores import embedded_stores
 from whalestack.runtime import Runtime
 from whalestack.sockets.status import StreamsStatus
+from whalestack.supervisor.own_stores import free_port, fresh_database, fresh_folder, settings_of_run
 from whalestack.supervisor.parent import own_pid
 from whalestack.supervisor.plan import STAGE_SIMULATOR, process_specs
 from whalestack.supervisor.process import ProcessSpec
@@ -117,13 +114,6 @@ class System:
         }
 
 
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_system(
     run_dir: Path, values: Mapping[str, str], *, with_maps: bool, keep: Callable[[ProcessSpec], bool]
@@ -137,20 +127,15 @@ def running_system(
             make: what a map costs us is measured, and not what it costs to invent one.
         keep: which processes of `whalestack up` to run.
     """
-    with (
-        EmbeddedPostgres(run_dir / "postgres", durable=True) as postgres,
-        EmbeddedRedis(run_dir / "redis", durable=True) as broker,
-    ):
-        stores = EmbeddedStores(postgres, broker)
-        _empty(stores)
-        upgrade(postgres.url(DATABASE))
-        own = {"DATABASE_URL": postgres.url(DATABASE), "RUN_DIR": str(run_dir)}
+    with embedded_stores(run_dir, durable=True) as stores:
+        own = {"DATABASE_URL": fresh_database(stores, DATABASE), "RUN_DIR": str(run_dir)}
         own |= {"SIMULATOR_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
-        own |= {"BEAT_STATE_DIR": str(run_dir / "beat")}
+        own |= {"BEAT_STATE_DIR": str(fresh_folder(run_dir / "beat"))}
         map_port = free_port()
         if with_maps:
             own |= _coinglass_at(map_port, own["SIMULATOR_PORT"])
-        settings, env_file = _written(run_dir, COMMON | dict(values) | stores.settings() | own)
+        env_file = run_dir / "latency.env"
+        settings = settings_of_run(COMMON | dict(values) | stores.settings() | own, env_file)
         runtime = Runtime(settings)
         specs = [spec for spec in process_specs(settings) if keep(spec)]
         if with_maps:
@@ -170,25 +155,6 @@ def _coinglass_at(port: int, simulator_port: str) -> dict[str, str]:
         "COINGLASS_WS_URL": f"ws://127.0.0.1:{simulator_port}/ws-api",
         "COINGLASS_API_KEY": "simulator-coinglass-key",
     }
-
-
-def _written(run_dir: Path, values: Mapping[str, str]) -> tuple[Settings, Path]:
-    (run_dir / "beat").mkdir(parents=True, exist_ok=True)
-    for old in (run_dir / "beat").iterdir():
-        old.unlink()
-    env_file = run_dir / "latency.env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
-    return load_settings(env_file, **{name.lower(): value for name, value in values.items()}), env_file
-
-
-def _empty(stores: EmbeddedStores) -> None:
-    admin = create_engine(stores.postgres.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"drop database if exists {DATABASE} with (force)"))
-    stores.postgres.create_database(DATABASE)
-    with redis.Redis.from_url(stores.redis.url()) as client:
-        client.flushall()
 
 
 def _cpu_of_group(leader: int) -> float:

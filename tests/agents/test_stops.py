@@ -186,14 +186,7 @@ def test_a_watch_tells_what_is_at_risk(world: World) -> None:
 
 
 def test_one_position_that_fails_does_not_hold_up_the_others(world: World) -> None:
-    open_position(world)
-    world.add_coin("EVAAUSDT")
-    world.add_maps("EVAAUSDT")
-    world.add_pattern("EVAAUSDT")
-    world.set_price(100, "EVAAUSDT")
-    world.act(world.add_signal("EVAAUSDT"))
-    world.deliver_stream()
-    world.exchange.held["EVAAUSDT"].take_profit = Decimal(300)
+    open_two(world)
     world.set_price(112)
     world.set_price(112, "EVAAUSDT")
     world.exchange.fail("set_stops", BybitUnavailable("busy"))

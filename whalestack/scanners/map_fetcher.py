@@ -169,7 +169,8 @@ class MapFetcher:
             urgent: may use the budget's reserve.
             within_s: real seconds after which no further call begins.
         """
-        prices = self._bybit_prices({each.coin.symbol for each in wanted})
+        symbols = {each.coin.symbol for each in wanted}
+        prices = fresh_prices(self._live, symbols, self._clock.now_ms())
         errand = _Errand(urgent, self._monotonic() + within_s, prices, _Stops())
         maps: list[FetchedMap] = []
         problems: dict[MapKey, str] = {}
@@ -245,16 +246,22 @@ class MapFetcher:
             source=self._source,
         )
 
-    def _bybit_prices(self, symbols: Iterable[str]) -> dict[str, float]:
-        if self._live is None:
-            return {}
-        try:
-            ticks = self._live.get_many(symbols)
-        except TryAgain:
-            # The check is a safety net; a Redis that is away must not stop the maps.
-            return {}
-        oldest_ms = self._clock.now_ms() - TICK_MAX_AGE.total_seconds() * 1000
-        return {symbol: tick.last for symbol, tick in ticks.items() if tick.ts_ms >= oldest_ms}
+
+def fresh_prices(live: LivePrices | None, symbols: Iterable[str], now_ms: int) -> dict[str, float]:
+    """Bybit's price now of those coins that have one; none at all while Redis is away, which must
+    not stop the maps.
+
+    Args:
+        live: None for nobody who knows.
+        symbols: of the coins.
+        now_ms: market time.
+    """
+    try:
+        ticks = {} if live is None else live.get_many(symbols)
+    except TryAgain:
+        return {}
+    oldest_ms = now_ms - TICK_MAX_AGE.total_seconds() * 1000
+    return {symbol: tick.last for symbol, tick in ticks.items() if tick.ts_ms >= oldest_ms}
 
 
 def _problem(wanted: Wanted, error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -20,13 +20,13 @@ from whalestack.config import Settings
 from whalestack.db.engine import Database
 from whalestack.db.heatmap_rows import FetchedMap
 from whalestack.db.range_candles import max_leverages
-from whalestack.errors import TryAgain, WhalestackError
+from whalestack.errors import WhalestackError
 from whalestack.math.clusters import find_clusters
 from whalestack.math.leverage_tiers import for_coin, model_assumptions
 from whalestack.math.liquidation_model import ModelAssumptions
 from whalestack.math.model_maps import RangeCandles, model_map
 from whalestack.math.timeframes import GEOMETRY
-from whalestack.scanners.map_fetcher import DERIVED, DERIVED_FROM, TICK_MAX_AGE, Fetched, LivePrices, Wanted
+from whalestack.scanners.map_fetcher import DERIVED, DERIVED_FROM, Fetched, LivePrices, Wanted, fresh_prices
 from whalestack.scanners.model_candles import CandleKeeper
 
 SOURCE = "model"
@@ -102,7 +102,7 @@ class ModelMaps:
             by_coin.setdefault(each.coin.symbol, []).append(each.timeframe)
         with self._db.begin() as work:
             leverages = max_leverages(work.session, list(by_coin))
-        prices, last_s = self._prices(list(by_coin)), self._monotonic() + within_s
+        prices, last_s = fresh_prices(self._live, by_coin, self._clock.now_ms()), self._monotonic() + within_s
 
         def make(symbol: str) -> dict[str, FetchedMap | str] | None:
             if self._monotonic() >= last_s:
@@ -155,13 +155,3 @@ class ModelMaps:
             return str(error)
         now = from_ms(now_ms)
         return FetchedMap(symbol, level_map, find_clusters(level_map), now, now, SOURCE)
-
-    def _prices(self, symbols: Sequence[str]) -> Mapping[str, float]:
-        if self._live is None:
-            return {}
-        try:
-            ticks = self._live.get_many(symbols)
-        except TryAgain:
-            return {}
-        oldest_ms = self._clock.now_ms() - TICK_MAX_AGE.total_seconds() * 1000
-        return {symbol: tick.last for symbol, tick in ticks.items() if tick.ts_ms >= oldest_ms}
