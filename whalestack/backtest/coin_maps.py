@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from whalestack.backtest import map_kernel
 from whalestack.backtest.live_columns import LiveColumns
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
+from whalestack.math.liquidation_model import ModelAssumptions
 from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
@@ -53,6 +54,7 @@ class MapRules:
         step_pct, reach_pct: of the model's levels.
         as_live: made by the function of the running system's model source, which is slow; see
             `live_columns`.
+        assumptions: of the model for this coin; `memory_bars` is that of each range.
     """
 
     timeframes: tuple[str, ...] = TIMEFRAMES
@@ -60,6 +62,7 @@ class MapRules:
     step_pct: float = DEFAULT_STEP_PCT
     reach_pct: float = DEFAULT_REACH_PCT
     as_live: bool = False
+    assumptions: ModelAssumptions = field(default_factory=ModelAssumptions)
 
     def memory_bars(self, bar_ms: int) -> list[float | None]:
         """A range's map forgets what is older than the range."""
@@ -130,7 +133,8 @@ class CoinMaps:
 
     def _run(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         rules = self.rules
-        model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
+        memories = rules.memory_bars(bars.bar_ms)
+        model = FastLiquidationModel(rules.assumptions, memory_bars=memories, step_pct=rules.step_pct)
         each = rules.refresh_ms // bars.bar_ms
         taken = 0
         for first in range(0, self.refreshes, CHUNK):
@@ -154,7 +158,7 @@ class CoinMaps:
     def _run_as_live(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         starts = bars.first_ms + bars.bar_ms * np.arange(bars.closes.size, dtype=np.int64)
         values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])
-        source = LiveColumns(self.rules.timeframes, starts, values)
+        source = LiveColumns(self.rules.timeframes, starts, values, self.rules.assumptions)
         each = self.rules.refresh_ms // bars.bar_ms
         for refresh in range(self.refreshes):
             closed = bars.first_refresh_at + refresh * each

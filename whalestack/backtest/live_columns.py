@@ -22,12 +22,15 @@ class LiveColumns:
         timeframes: which ranges.
         starts_ms: (N,) openings of the candles that the coin has.
         values: (5, N) high, low, close, turnover, open interest.
+        assumptions: of the coin.
     """
 
-    def __init__(self, timeframes: tuple[str, ...], starts_ms: Ints, values: Floats) -> None:
+    def __init__(
+        self, timeframes: tuple[str, ...], starts_ms: Ints, values: Floats, assumptions: ModelAssumptions
+    ) -> None:
         self._timeframes = timeframes
         self._candles = RangeCandles(starts_ms, values)
-        self._assumptions = ModelAssumptions()
+        self._assumptions = assumptions
 
     def at(self, closed: int, map_time_ms: int) -> Columns:
         """One column for every range, after so many candles have closed; an empty one of too few candles."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from whalestack.backtest.sightings import Lesson, Sightings, find_sightings, les
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
 from whalestack.math.heatmap import Floats
+from whalestack.math.leverage_tiers import for_coin, model_assumptions
+from whalestack.math.liquidation_model import ModelAssumptions
 
 Finder = Callable[[CoinSeries, list[Lesson], int], Sightings]
 
@@ -140,9 +142,10 @@ def _mapped(
     first_ms = begin_ms + late * refresh_ms
     last_ms = min(end_ms, series.end_ms)
     refreshes = (last_ms - first_ms) // refresh_ms + 1
+    row = market.instruments[symbol]
     maps = make_maps(
         symbol,
-        rules,
+        replace(rules, assumptions=_assumptions(row, settings)),
         coin.model_bars(first_ms),
         minute_highs=series.minutes.highs,
         minute_lows=series.minutes.lows,
@@ -150,7 +153,17 @@ def _mapped(
         refreshes=refreshes,
         weigh_at=asked[late : late + refreshes],
     )
-    return MappedCoin(coin_of(market.instruments[symbol], settings, begin_ms), series, maps, first_ms)
+    return MappedCoin(coin_of(row, settings, begin_ms), series, maps, first_ms)
+
+
+def _assumptions(row: Mapping[str, Any], settings: Settings) -> ModelAssumptions:
+    """Of a coin's model: the settings', with the leverages that its contract allows, as in `ModelMaps`."""
+    common = model_assumptions(
+        settings.model_leverages,
+        churn_pct=settings.model_churn_pct,
+        turnover_pct_without_oi=settings.model_turnover_pct_without_oi,
+    )
+    return for_coin(common, float(row["leverageFilter"]["maxLeverage"]))
 
 
 def _in_time_order(found: Mapping[str, Sightings]) -> tuple[tuple[int, str, int], ...]:
