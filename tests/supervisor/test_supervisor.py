@@ -154,3 +154,17 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     supervisor.kill()
     supervisor.wait()
     wait_until(lambda: not is_alive(pid), "the end of the orphan")
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group tasks by session")
+def test_a_nice_process_is_nice_to_other_sessions_too(tmp_path: Path) -> None:
+    """Each child has a session of its own, and a plain niceness would count only within it."""
+    with make(tmp_path, ProcessSpec("nice", SLEEPER, stage=0, nice=10)) as supervisor:
+        supervisor.start()
+        (process,) = supervisor.processes
+        assert process.popen is not None
+        assert os.getpriority(os.PRIO_PROCESS, process.popen.pid) == 10
+        assert Path(f"/proc/{process.popen.pid}/autogroup").read_text().split()[-1] == "10"
