@@ -10,7 +10,7 @@ import pytest
 from tests.backtest.random_market import START_MS, WARM_UP_MS, candles, market, settings
 from whalestack.backtest.coin_maps import CoinMaps, MapRules, ModelBars
 from whalestack.backtest.decisions import Decisions
-from whalestack.backtest.played_coins import play
+from whalestack.backtest.played_coins import assumptions_of, play
 from whalestack.clock import from_ms
 from whalestack.db.engine import Database
 from whalestack.db.heatmap_rows import StoredMap
@@ -104,7 +104,8 @@ def test_hours_are_written_up_to_the_last_whole_one(db: Database) -> None:
 def made_maps(symbol: str = "COIN0USDT", refreshes: int = 3) -> list[dict[str, LevelMap]]:
     """Maps of a coin at consecutive refreshes, as the model makes them."""
     bars = MARKET.coins[symbol].model_bars(BEGIN_MS)
-    model = FastLiquidationModel(memory_bars=RULES.memory_bars(bars.bar_ms))
+    assumptions = assumptions_of(MARKET.instruments[symbol], settings())
+    model = FastLiquidationModel(assumptions, memory_bars=RULES.memory_bars(bars.bar_ms))
     at = bars.first_refresh_at - 1 + np.arange(refreshes)
     part = slice(0, int(at[-1]) + 1)
     columns = model.advance(

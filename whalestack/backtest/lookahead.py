@@ -1,27 +1,55 @@
-"""Whether any decision knew what came after it: the data is cut, the decisions before it compared."""
+"""Whether anything knew what came after it: the data is cut, and what stands before the cut compared."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from whalestack.backtest.candles import Candles
-from whalestack.backtest.played_coins import Played, play
-from whalestack.backtest.prepared import PreparedMarket, prepare
-from whalestack.backtest.run import AccountRun
+from whalestack.backtest.decisions import Decisions
+from whalestack.backtest.played_coins import Played
+from whalestack.backtest.rankings import MappedCoin
+from whalestack.backtest.run import Outcome
+from whalestack.backtest.variants import name_of
 from whalestack.clock import from_ms
 from whalestack.config import Settings
+
+Team = Sequence[Settings]
+"""The traders of one account."""
+Replay = Callable[[Candles, int], Played]
+"""Makes, of candles, a stretch that begins where the whole one does and ends at a moment: by its rules."""
+Run = Callable[[Played, Team], Outcome]
+"""Plays an account over a stretch."""
+
+LOOKS = 8
+"""Refreshes before a cut whose clusters are compared, besides the cut's own."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One cut: its moment, how many decisions stand before it, and the first that differs, or None."""
+    """One cut: its moment and what was compared.
+
+    Args:
+        at_ms: market time.
+        facts: triggers, and clusters in the maps of some refreshes, over all coins.
+        decisions: lines of all accounts.
+        difference: the first that differs, None where all are the same.
+    """
 
     at_ms: int
+    facts: int
     decisions: int
     difference: str | None
+
+    def line(self) -> str:
+        """For people."""
+        found = "all the same" if self.difference is None else self.difference
+        return (
+            f"  cut at {from_ms(self.at_ms):%Y-%m-%d %H:%M}: {self.decisions} decisions and "
+            f"{self.facts} triggers and clusters before it, {found}"
+        )
 
 
 @dataclass(frozen=True)
@@ -32,20 +60,13 @@ class LookaheadCheck:
 
     @property
     def is_clean(self) -> bool:
-        """No decision differs."""
+        """Nothing differs."""
         return all(cut.difference is None for cut in self.cuts)
 
     def lines(self) -> list[str]:
         """For people."""
-        found = "no decision knew what came later" if self.is_clean else "DECISIONS DIFFER"
-        return [
-            f"look-ahead: {found}",
-            *(
-                f"  cut at {from_ms(cut.at_ms):%Y-%m-%d %H:%M}: {cut.decisions} decisions before it, "
-                f"{'all the same' if cut.difference is None else cut.difference}"
-                for cut in self.cuts
-            ),
-        ]
+        found = "nothing knew what came later" if self.is_clean else "SOMETHING KNEW WHAT CAME LATER"
+        return [f"look-ahead: {found}", *(cut.line() for cut in self.cuts)]
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -54,46 +75,75 @@ class LookaheadCheck:
 
 def check(
     candles: Candles,
-    market: PreparedMarket,
     played: Played,
-    traders: Sequence[Settings],
-    settings: Settings,
+    teams: Sequence[Team],
     *,
+    replay: Replay,
+    run: Run,
     seed: int,
     cuts: int,
 ) -> LookaheadCheck:
     """Cut the candles at random moments, do everything anew on what is left, and compare.
 
     The candles themselves are cut, before anything is made of them: derived open interest, maps, records,
-    thresholds and rankings are all made again. Only the contracts stay what they were.
+    thresholds and rankings are all made again.
 
     Args:
         candles: as read.
-        market, played: made of the whole.
-        traders: of one account.
-        settings: of the scanners.
-        seed: of the moments and of the exchange.
+        played: made of the whole.
+        teams: of each account.
+        replay: how the stretch was made. The contracts stay what they were: what an exchange allows for a
+            coin was known at any time.
+        run: plays an account over a stretch.
+        seed: of the moments.
         cuts: how many.
     """
-    whole = AccountRun(played, traders, seed=seed).run().decisions
-    rng = random.Random(seed)  # noqa: S311 - repeatable, no secrets
-    refresh_ms = settings.refresh_interval_s * 1000
-    count = (played.end_ms - played.begin_ms) // refresh_ms
-    moments = sorted(played.begin_ms + rng.randint(1, count - 1) * refresh_ms for _ in range(cuts))
-    found = []
-    for at_ms in moments:
-        known = prepare(candles.until(at_ms), begin_ms=played.begin_ms, contracts=market.instruments)
-        part = play(known, settings, played.begin_ms, at_ms)
-        cut = AccountRun(part, traders, seed=seed).run().decisions
-        found.append(compare(whole.until(at_ms), cut.until(at_ms), at_ms))
+
+    def decided(stretch: Played) -> list[Decisions]:
+        return [run(stretch, team).decisions for team in teams]
+
+    whole, found = decided(played), []
+    for at_ms in _moments(played, seed, cuts):
+        part = replay(candles.until(at_ms), at_ms)
+        facts = facts_of(played, at_ms)
+        difference = first_difference(facts, facts_of(part, at_ms))
+        lines = [each.until(at_ms) for each in whole]
+        for team, ours, theirs in zip(teams, lines, decided(part), strict=True):
+            other = first_difference(ours, theirs.until(at_ms))
+            difference = difference or (f"{name_of(team)}: {other}" if other else None)
+        found.append(Cut(at_ms, len(facts), sum(map(len, lines)), difference))
     return LookaheadCheck(tuple(found))
 
 
-def compare(whole: Sequence[str], cut: Sequence[str], at_ms: int) -> Cut:
-    """The decisions before a cut, made with and without what comes after it."""
+def _moments(played: Played, seed: int, cuts: int) -> list[int]:
+    """Random refreshes: between two of them no candle ends on which a decision could rest."""
+    rng = random.Random(seed)  # noqa: S311 - repeatable, no secrets
+    refresh_ms = next(iter(played.coins.values())).maps.rules.refresh_ms
+    count = (played.end_ms - played.begin_ms) // refresh_ms
+    return sorted(played.begin_ms + rng.randint(1, count - 1) * refresh_ms for _ in range(cuts))
+
+
+def facts_of(played: Played, at_ms: int) -> list[str]:
+    """What decisions before a moment rest on: every trigger, and clusters as they stood."""
+    triggers = [
+        f"{moment} trigger {symbol} {way:+d}" for moment, symbol, way in played.triggers if moment < at_ms
+    ]
+    coins = (each for each in played.coins.values() if each.first_refresh_ms < at_ms)
+    return triggers + [line for coin in coins for line in _clusters(coin, coin.refresh(at_ms))]
+
+
+def _clusters(coin: MappedCoin, last: int) -> Iterator[str]:
+    """A coin's typical size and clusters at a refresh and at some before it, the nearer the more of them."""
+    for refresh in sorted({max(last - 2**each + 1, 0) for each in range(LOOKS + 1)}):
+        yield f"{coin.coin.symbol} refresh {refresh} typical {coin.maps.typical_usd(refresh)!r}"
+        yield from (f"refresh {refresh} {cluster}" for cluster in coin.maps.standing(refresh))
+
+
+def first_difference(whole: Sequence[str], cut: Sequence[str]) -> str | None:
+    """The first line that was not the same with and without what comes after a cut, None for none."""
     for number in range(max(len(whole), len(cut))):
         one = whole[number] if number < len(whole) else "(nothing)"
         other = cut[number] if number < len(cut) else "(nothing)"
         if one != other:
-            return Cut(at_ms, len(whole), f"with the future: {one}; without: {other}")
-    return Cut(at_ms, len(whole), None)
+            return f"with the future: {one}; without: {other}"
+    return None

@@ -145,7 +145,7 @@ def _mapped(
     row = market.instruments[symbol]
     maps = make_maps(
         symbol,
-        replace(rules, assumptions=_assumptions(row, settings)),
+        replace(rules, assumptions=assumptions_of(row, settings)),
         coin.model_bars(first_ms),
         minute_highs=series.minutes.highs,
         minute_lows=series.minutes.lows,
@@ -156,7 +156,7 @@ def _mapped(
     return MappedCoin(coin_of(row, settings, begin_ms), series, maps, first_ms)
 
 
-def _assumptions(row: Mapping[str, Any], settings: Settings) -> ModelAssumptions:
+def assumptions_of(row: Mapping[str, Any], settings: Settings) -> ModelAssumptions:
     """Of a coin's model: the settings', with the leverages that its contract allows, as in `ModelMaps`."""
     common = model_assumptions(
         settings.model_leverages,

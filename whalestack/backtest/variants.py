@@ -62,6 +62,11 @@ def _short(strategy: str, options: Sequence[str]) -> str:
     return "-".join((strategy, *(each[0] for each in options)))
 
 
+def name_of(team: Sequence[Settings]) -> str:
+    """What an account is called: its traders, or the one trader in a few words."""
+    return title(team[0]) if len(team) == 1 else "+".join(each.autotrader_name for each in team)
+
+
 def title(settings: Settings) -> str:
     """What a trader is, in a few words."""
     entry = "one order" if settings.ladder_rungs == 1 else "ladder"
