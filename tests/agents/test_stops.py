@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from tests.agents.fake_exchange import WorkerKilled
 from tests.agents.world import SYMBOL, World
 from whalestack.agents.stop_mover import StopMove
-from whalestack.clients.bybit.errors import BybitOutcomeUnknown, BybitRefused, BybitUnavailable
+from whalestack.clients.bybit.errors import (
+    BybitOutcomeUnknown,
+    BybitRateLimited,
+    BybitRefused,
+    BybitUnavailable,
+)
 from whalestack.clients.bybit.types import Side
 from whalestack.db import trading_store
-from whalestack.db.live import SeenPrice
+from whalestack.db.live import PriceWatch, SeenPrice
 
 
 def open_position(world: World) -> None:
@@ -151,8 +156,12 @@ def open_two(world: World) -> None:
     world.act(world.add_signal("EVAAUSDT"))
     world.deliver_stream()
     world.exchange.held["EVAAUSDT"].take_profit = Decimal(300)
-    world.live.set_watch(SYMBOL, above=110.0, at_risk_usd=20.0)
-    world.live.set_watch("EVAAUSDT", above=110.0, at_risk_usd=500.0)
+    world.live.set_watches(
+        {
+            SYMBOL: PriceWatch(above=110.0, at_risk_usd=20.0),
+            "EVAAUSDT": PriceWatch(above=110.0, at_risk_usd=500.0),
+        }
+    )
 
 
 def test_where_several_steps_are_reached_the_most_at_risk_comes_first(world: World) -> None:
@@ -161,11 +170,36 @@ def test_where_several_steps_are_reached_the_most_at_risk_comes_first(world: Wor
     world.set_price(112)
     world.set_price(112, "EVAAUSDT")
 
-    world.agents.position_monitor.check_reached(SYMBOL)
+    seen = SeenPrice(112.0, world.clock.now_ms())
+    world.agents.position_monitor.check_reached(SYMBOL, seen)
     assert (Decimal(94), Decimal(100)) == (stop_on_exchange(world), world.exchange.held["EVAAUSDT"].stop_loss)
 
-    world.agents.position_monitor.check_reached("EVAAUSDT")
+    world.agents.position_monitor.check_reached("EVAAUSDT", seen)
     assert stop_on_exchange(world) == Decimal(100)
+    assert world.agents.position_monitor.check_reached(SYMBOL, seen).looked == 0
+
+
+def test_a_message_without_a_price_is_about_its_own_symbol(world: World) -> None:
+    """It tells of a trade that is new or over; its watch must not wait until the steps of others are done."""
+    open_two(world)
+    world.set_price(112, "EVAAUSDT")
+    world.live.set_watches({SYMBOL: PriceWatch()})
+
+    assert world.agents.position_monitor.check_reached(SYMBOL).outcome == "unchanged"
+    assert world.live.watches()[SYMBOL].above == pytest.approx(110.0)
+
+
+def test_a_move_refused_for_its_rate_is_made_again_at_once(world: World) -> None:
+    """Bybit's refusal changed nothing, and the next telling of the streams may be a second away."""
+    open_position(world)
+    world.agents.position_monitor.check_symbol(SYMBOL)
+    world.set_price(112)
+    world.exchange.fail("set_stops", BybitRateLimited("10006"), times=2)
+
+    seen = SeenPrice(112.0, world.clock.now_ms())
+    assert world.agents.position_monitor.check_reached(SYMBOL, seen).outcome == "done"
+    assert stop_on_exchange(world) == Decimal(100)
+    assert [row.status for row in world.stop_moves] == ["refused", "refused", "done"]
 
 
 def test_a_price_that_fell_back_is_looked_at_with_what_was_seen(world: World) -> None:
@@ -355,20 +389,21 @@ def test_an_older_move_does_not_loosen_the_record(world: World) -> None:
     world.agents.position_monitor.check_symbol(SYMBOL)
     mover = world.agents.position_monitor._mover
     [trade] = world.trades
-    mover.move(
-        StopMove(
-            symbol=SYMBOL,
-            direction="LONG",
-            agent_name="position-monitor",
-            action="trail",
-            trade_id=trade.id,
-            entry_price=Decimal(100),
-            price=Decimal(121),
-            old_stop=Decimal(94),
-            new_stop=Decimal(100),
-            profit_pct=21.0,
-        )
+    older = StopMove(
+        symbol=SYMBOL,
+        direction="LONG",
+        agent_name="position-monitor",
+        action="trail",
+        trade_id=trade.id,
+        entry_price=Decimal(100),
+        price=Decimal(121),
+        old_stop=Decimal(94),
+        new_stop=Decimal(100),
+        profit_pct=21.0,
     )
+    with trading_store.acting_alone(world.db.engine, SYMBOL) as alone:
+        assert alone is not None
+        assert mover.move(alone, older) == "done"
     assert [each.stop_loss for each in world.trades] == [Decimal(110)]
     assert world.agents.stop_watchdog.run().restored == (SYMBOL,)
     assert stop_on_exchange(world) == Decimal(110)

@@ -26,6 +26,7 @@ from whalestack.agents.stop_watchdog import StopWatchdog
 from whalestack.agents.trade_book import TradeBook
 from whalestack.agents.trader_team import TraderTeam
 from whalestack.agents.why import Why
+from whalestack.clients.bybit.move_pace import RedisMovePace
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock
 from whalestack.config import Settings
@@ -85,6 +86,7 @@ def build_trading(
     reaper = PlanReaper(db=db, live=live, clock=clock, canceller=canceller, asker=asker)
     closer = PositionCloser(db=db, exchange=exchange, clock=clock, sender=sender)
     mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock)
+    pace = RedisMovePace(redis_client)
     desks = {
         trader.autotrader_name: Desk(
             db=db, exchange=exchange, live=live, settings=trader, clock=clock, kill_switch=kill_switch
@@ -116,10 +118,17 @@ def build_trading(
         ),
         order_keeper=keeper,
         position_monitor=PositionMonitor(
-            db=db, exchange=exchange, live=live, settings=settings, clock=clock, mover=mover
+            db=db,
+            exchange=exchange,
+            live=live,
+            settings=settings,
+            clock=clock,
+            mover=mover,
+            pace=pace,
+            sleep=sleep,
         ),
         stop_watchdog=StopWatchdog(
-            db=db, exchange=exchange, settings=settings, clock=clock, mover=mover, closer=closer
+            db=db, exchange=exchange, settings=settings, clock=clock, mover=mover, pace=pace, closer=closer
         ),
         reconciler=Reconciler(
             db=db,

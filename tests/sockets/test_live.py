@@ -59,16 +59,21 @@ def test_a_coin_that_was_never_seen_is_none(live: LiveMarket) -> None:
 
 
 def test_watches_are_replaced_and_cleared(live: LiveMarket) -> None:
-    live.set_watch("AIAUSDT", above=2.0)
-    live.set_watch("AIAUSDT", below=0.5)
-    live.set_watch("BIOUSDT", above=1.0, below=0.25)
-    live.clear_watch("GONEUSDT")
+    live.set_watches({"AIAUSDT": PriceWatch(above=2.0)})
+    live.set_watches({"AIAUSDT": PriceWatch(below=0.5), "BIOUSDT": PriceWatch(1.0, 0.25)})
+    live.set_watches({"GONEUSDT": PriceWatch()})
 
     assert {"AIAUSDT": PriceWatch(below=0.5), "BIOUSDT": PriceWatch(1.0, 0.25)} == live.watches()
 
-    live.clear_watch("BIOUSDT")
+    live.set_watches({"BIOUSDT": PriceWatch()})
 
     assert ["AIAUSDT"] == list(live.watches())
+
+
+def test_a_claim_that_is_given_back_is_free(live: LiveMarket) -> None:
+    assert live.claim("look", "AIAUSDT", hold_s=60)
+    live.release("look", "AIAUSDT")
+    assert live.claim("look", "AIAUSDT", hold_s=60)
 
 
 def test_a_claim_is_for_one(live: LiveMarket) -> None:

@@ -27,7 +27,7 @@ from whalestack.clients.bybit.types import OrderRequest, Side
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
-from whalestack.db.live import LiveMarket
+from whalestack.db.live import LiveMarket, PriceWatch
 from whalestack.dispatch import Job, RecordingDispatcher
 from whalestack.math.triggers import MarketMove
 from whalestack.simulator.faults import FaultKind, FaultRule
@@ -189,7 +189,7 @@ class TestOnTheSimulatedExchange:
     def test_a_watched_price_calls_the_monitor_and_the_price_is_there_before_it(
         self, streams: Running, exchange: Loopback
     ) -> None:
-        streams.live.set_watch("AAAUSDT", above=104.0)
+        streams.live.set_watches({"AAAUSDT": PriceWatch(above=104.0)})
         wait_until(lambda: streams.process.watches.symbols)
         exchange.move("AAAUSDT", 103.0)
         assert [] == streams.tasks("trailing.check_symbol")
@@ -275,7 +275,7 @@ class TestOnAScriptedServer:
         assert scripted.live.claim("refetch", "AAAUSDT", hold_s=60)
 
         server.say(ticker(scripted.clock, lastPrice="110"))
-        scripted.live.set_watch("AAAUSDT", above=110.0)
+        scripted.live.set_watches({"AAAUSDT": PriceWatch(above=110.0)})
 
         wait_until(lambda: scripted.tasks("trailing.check_symbol"))
         wait_until(lambda: scripted.process.spikes._waiting.empty())

@@ -7,6 +7,7 @@ event and channel, so a redelivered task that announces again writes nothing.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -85,6 +86,46 @@ def announce(
     Returns:
         The number of rows written: 0 when this event was announced before.
     """
+    rows = message_rows(
+        settings,
+        now=now,
+        kind=kind,
+        event_key=event_key,
+        agent_name=agent_name,
+        scanner=scanner,
+        symbol=symbol,
+        text=text,
+        image=image,
+    )
+    written = work.session.scalars(
+        insert(OutboxMessage)
+        .values(rows)
+        .on_conflict_do_nothing(index_elements=["event_key", "channel"])
+        .returning(OutboxMessage.id)
+    ).all()
+    for outbox_id in written:
+        work.dispatch_after_commit(delivery(settings, outbox_id))
+    return len(written)
+
+
+def delivery(settings: Settings, outbox_id: int) -> Job:
+    """The job that sends a row of the outbox."""
+    return Job(DELIVER_TASK, {"outbox_id": outbox_id}, expires_s=settings.broadcast_max_age_s)
+
+
+def message_rows(
+    settings: Settings,
+    *,
+    now: datetime,
+    kind: Kind,
+    event_key: str,
+    agent_name: str,
+    scanner: str,
+    symbol: str | None,
+    text: MessageText,
+    image: bytes | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of an event, one for each channel that hears its kind; arguments as of `announce`."""
     max_age = timedelta(seconds=settings.broadcast_max_age_s)
     common = {
         "event_key": event_key,
@@ -97,21 +138,10 @@ def announce(
         "created_at": now,
         "expires_at": now + (max(max_age, ALERT_MAX_AGE) if kind == "alert" else max_age),
     }
-    rows = [
+    return [
         {**common, "channel": channel, "text": text.x if channel == X else text.telegram}
         for channel in configured_channels(settings, kind)
     ]
-    written = work.session.scalars(
-        insert(OutboxMessage)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["event_key", "channel"])
-        .returning(OutboxMessage.id)
-    ).all()
-    for outbox_id in written:
-        work.dispatch_after_commit(
-            Job(DELIVER_TASK, {"outbox_id": outbox_id}, expires_s=settings.broadcast_max_age_s)
-        )
-    return len(written)
 
 
 def was_announced(

@@ -8,30 +8,35 @@ minute bars of the database tell it, those that were fetched for a gap among the
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
-from whalestack.agents.fill_facts import last_entry_at
 from whalestack.agents.patience import at_least_real
-from whalestack.agents.pnl import profit_pct
+from whalestack.agents.pnl import POSITION_EXEC_TYPES, profit_pct
 from whalestack.agents.stop_mover import StopMove, StopMover
-from whalestack.agents.target_extension import extended_target, extension_price
+from whalestack.agents.target_extension import extended_target, is_nearly_there
+from whalestack.agents.trailing_watch import best_price, next_watch
+from whalestack.clients.bybit.move_pace import LIMITED, MovePace, Turn
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
-from whalestack.db import trade_store
+from whalestack.db import stop_looks
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
-from whalestack.db.live import LiveMarket, PriceWatch, SeenPrice
-from whalestack.db.models import Coin, Trade
+from whalestack.db.live import LiveMarket, LiveTick, PriceWatch, SeenPrice
+from whalestack.db.stop_looks import OpenPosition
 from whalestack.errors import TryAgain, WhalestackError
-from whalestack.math.directions import as_direction, sign
+from whalestack.math.directions import as_direction
 from whalestack.math.rounding import decimal_of
-from whalestack.math.stops import next_look_price, trailing_stop
+from whalestack.math.stops import trailing_stop
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +45,8 @@ TICK_REAL_S = 3.0
 LOOK = "look"
 # Real seconds: a look with its call is over by then, or may be tried again.
 LOOK_TAKES_S = 2.0
+# A refusal for coming too often changed nothing: the move is made again, after a pause of real seconds.
+LIMITED_ATTEMPTS, LIMITED_PAUSE_S = 4, 0.3
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,8 @@ class MonitorReport:
     """What one look at one or all positions did.
 
     outcome of a single look: no_trade, busy (another worker is acting on it), unchanged, done,
-    refused or unknown. The counts are over all looks.
+    refused, limited (Bybit lets no more stops be moved just now) or unknown. The counts are over
+    all looks.
     """
 
     outcome: str
@@ -66,6 +74,8 @@ class PositionMonitor:
         settings: the steps.
         clock: market time.
         mover: carries moves out.
+        pace: of all moves of the account.
+        sleep: waits real seconds.
     """
 
     def __init__(
@@ -77,6 +87,8 @@ class PositionMonitor:
         settings: Settings,
         clock: Clock,
         mover: StopMover,
+        pace: MovePace,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._db = db
         self._exchange = exchange
@@ -84,6 +96,8 @@ class PositionMonitor:
         self._settings = settings
         self._clock = clock
         self._mover = mover
+        self._pace = pace
+        self._sleep = sleep
         self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
 
     def check_symbol(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
@@ -94,50 +108,99 @@ class PositionMonitor:
             seen: a price that the streams saw; it may be over by now.
 
         Raises:
-            TryAgain: no price could be had, or a leftover move could not be asked about.
+            TryAgain: no price could be had, a leftover move could not be asked about, or no move was
+                free in time.
         """
-        with store.action_lock(self._db.engine, symbol) as alone:
-            if not alone:
-                return MonitorReport("busy")
-            self._mover.settle_leftovers(symbol)
-            with self._db.begin() as work:
-                trade = trade_store.open_trade(work.session, symbol)
-                coin = inputs.coin(work.session, symbol)
-            if trade is None or coin is None:
-                self._watch(symbol, PriceWatch())
-                return MonitorReport("no_trade")
-            return self._look(trade, coin, seen)
+        with self._pace.turn() as turn:
+            return self._check(symbol, seen, turn)
 
     def check_reached(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
         """Look at the position with most at risk of all whose step is reached, `symbol`'s own or another.
 
         Each reached step sends one message and each message looks at one position, so all are looked
-        at; but Bybit lets ten stops a second be moved, and where more are due the order counts. A
-        symbol whose price has fallen back meanwhile is looked at now, with the price that was seen.
+        at; but Bybit lets ten stops a second be moved, and where more are due the order counts: who
+        has waited for a turn chooses anew. A symbol whose price has fallen back meanwhile is looked
+        at now, with the price that was seen.
 
         Raises:
             TryAgain: as `check_symbol`.
         """
-        try:
-            chosen = self._most_at_risk(symbol, seen)
-        except TryAgain:
-            chosen = symbol
-        return self.check_symbol(chosen, seen if chosen == symbol else None)
-
-    def _most_at_risk(self, symbol: str, seen: SeenPrice | None) -> str:
-        watches = self._live.watches()
-        due = self._live.reached(watches)
-        watch = watches.get(symbol)
-        if symbol not in due and seen is not None and watch is not None and watch.is_reached(seen.price):
-            return symbol
-        # The first of them that no other worker is looking at.
-        free = (each for each in due if self._live.claim(LOOK, each, hold_s=LOOK_TAKES_S))
-        return next(free, symbol)
+        due = self._due(symbol, seen)
+        report = MonitorReport("unchanged", looked=0)
+        for attempt in range(LIMITED_ATTEMPTS if due else 0):
+            with self._pace.turn() as turn:
+                if turn.waited or attempt:
+                    due = self._due(symbol, seen)
+                report = self._check_first(due, symbol, seen, turn)
+            if report.outcome != LIMITED:
+                break
+            self._sleep(LIMITED_PAUSE_S)
+        return report
 
     def check_all(self) -> MonitorReport:
-        """Look at every open position; one that fails holds up no other."""
-        with self._db.begin() as work:
-            symbols = [trade.symbol for trade in trade_store.open_trades(work.session)]
+        """Look at every open position; one that fails holds up no other.
+
+        Those with nothing to do are looked at together, without a lock and without a turn.
+        """
+        with self._db.engine.connect() as connection:
+            positions = stop_looks.open_positions(connection, POSITION_EXEC_TYPES)
+        prices = self._prices([each.symbol for each in positions])
+        calm: dict[str, PriceWatch] = {}
+        due: list[tuple[float, str]] = []
+        for each in positions:
+            price = prices.get(each.symbol)
+            watch = None if price is None else self._calm_watch(each, price)
+            if watch is None:
+                due.append((-_value_usd(each), each.symbol))
+            else:
+                calm[each.symbol] = watch
+        self._leave_watches(calm)
+        moved, failed = self._check_each([symbol for _, symbol in sorted(due)])
+        return MonitorReport("all", looked=len(positions), moved=moved, failed=failed)
+
+    # --- which ----------------------------------------------------------------------------
+
+    def _due(self, symbol: str, seen: SeenPrice | None) -> list[str]:
+        """Positions that may be looked at for a message about `symbol`, most at risk first."""
+        try:
+            watches = self._live.watches()
+            due = self._live.reached(watches)
+        except TryAgain:
+            return [symbol]
+        watch = watches.get(symbol)
+        if symbol in due:
+            return due
+        if seen is None or watch is None or watch.is_reached(seen.price):
+            return [symbol]
+        # Its own step has been looked at since: what is left are others, or nothing.
+        return due
+
+    def _check_first(
+        self, due: Sequence[str], symbol: str, seen: SeenPrice | None, turn: Turn
+    ) -> MonitorReport:
+        """Look at the first of them that no other worker is looking at."""
+        chosen = next((each for each in due if len(due) == 1 or self._claims(each)), None)
+        if chosen is None:
+            return MonitorReport("busy", looked=0)
+        try:
+            return self._check(chosen, seen if chosen == symbol else None, turn)
+        finally:
+            if len(due) > 1:
+                self._release(chosen)
+
+    def _claims(self, symbol: str) -> bool:
+        try:
+            return self._live.claim(LOOK, symbol, hold_s=LOOK_TAKES_S)
+        except TryAgain:
+            return True
+
+    def _release(self, symbol: str) -> None:
+        try:
+            self._live.release(LOOK, symbol)
+        except TryAgain:
+            return  # it ends by itself
+
+    def _check_each(self, symbols: Iterable[str]) -> tuple[int, int]:
         moved = failed = 0
         for symbol in symbols:
             try:
@@ -145,66 +208,87 @@ class PositionMonitor:
             except WhalestackError as error:
                 failed += 1
                 log.warning("position_not_checked", symbol=symbol, error=str(error))
-        return MonitorReport("all", looked=len(symbols), moved=moved, failed=failed)
+        return moved, failed
 
-    def _look(self, trade: Trade, coin: Coin, seen: SeenPrice | None) -> MonitorReport:
-        price = self._price(trade.symbol)
-        best = self._best_price(trade, price, seen)
-        move = self._move(trade, coin, price, best)
-        outcome = "unchanged" if move is None else self._mover.move(move)
-        failed = outcome in ("refused", "unknown")
+    # --- one look ---------------------------------------------------------------------------
+
+    def _check(self, symbol: str, seen: SeenPrice | None, turn: Turn) -> MonitorReport:
+        with store.acting_alone(self._db.engine, symbol) as alone:
+            if alone is None:
+                return MonitorReport("busy")
+            position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
+            if (position is None or position.has_open_moves) and self._mover.settle_leftovers(alone, symbol):
+                position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
+            if position is None:
+                self._leave_watches({symbol: PriceWatch()})
+                return MonitorReport("no_trade")
+            return self._look(alone, position, seen, turn)
+
+    def _look(
+        self, alone: Connection, position: OpenPosition, seen: SeenPrice | None, turn: Turn
+    ) -> MonitorReport:
+        price = self._price(position.symbol)
+        best = best_price(position, price, seen)
+        move = self._move(position, price, best)
+        outcome = "unchanged" if move is None else turn.take(partial(self._mover.move, alone, move))
+        failed = outcome in ("refused", LIMITED, "unknown")
         if not failed:
-            stop = move.new_stop if move is not None and move.new_stop is not None else trade.stop_loss
-            self._watch_next_step(trade, coin, price, best, stop)
+            # After a move that failed the watch stays where it is, and the streams call again.
+            stop = move.new_stop if move is not None and move.new_stop is not None else position.stop_loss
+            self._leave_watches({position.symbol: next_watch(position, price, best, stop, self._settings)})
         return MonitorReport(outcome, moved=int(outcome == "done"), failed=int(failed))
 
-    def _move(self, trade: Trade, coin: Coin, price: Decimal, best: Decimal) -> StopMove | None:
-        stop = trailing_stop(
-            as_direction(trade.side),
-            trade.entry_price,
+    def _calm_watch(self, position: OpenPosition, price: Decimal) -> PriceWatch | None:
+        """The watch of a position that needs nothing now, None for one to be looked at by itself."""
+        best = best_price(position, price, None)
+        may_extend = self._settings.extend_take_profit and is_nearly_there(position, best)
+        if position.has_open_moves or may_extend or self._stop(position, price, best) is not None:
+            return None
+        return next_watch(position, price, best, position.stop_loss, self._settings)
+
+    def _stop(self, position: OpenPosition, price: Decimal, best: Decimal) -> Decimal | None:
+        return trailing_stop(
+            as_direction(position.side),
+            position.entry_price,
             price,
-            trade.stop_loss,
+            position.stop_loss,
             self._settings.trailing_steps_pct,
-            tick_size=coin.tick_size,
+            tick_size=position.tick_size,
             best_price=best,
         )
-        target = self._farther_target(trade, coin, best)
+
+    def _move(self, position: OpenPosition, price: Decimal, best: Decimal) -> StopMove | None:
+        stop = self._stop(position, price, best)
+        target = self._farther_target(position, best)
         if stop is None and target is None:
             return None
         return StopMove(
-            symbol=trade.symbol,
-            direction=trade.side,
+            symbol=position.symbol,
+            direction=position.side,
             agent_name=AGENT_NAME,
             action="trail" if stop is not None else "extend_target",
-            trade_id=trade.id,
-            entry_price=trade.entry_price,
+            trade_id=position.trade_id,
+            entry_price=position.entry_price,
             price=price,
-            old_stop=trade.stop_loss,
+            old_stop=position.stop_loss,
             new_stop=stop,
-            profit_pct=profit_pct(trade.side, trade.entry_price, price),
-            old_target=trade.take_profit,
+            profit_pct=profit_pct(position.side, position.entry_price, price),
+            old_target=position.take_profit,
             new_target=target,
+            scanner=position.scanner,
         )
 
-    def _farther_target(self, trade: Trade, coin: Coin, best: Decimal) -> Decimal | None:
-        if not self._settings.extend_take_profit:
+    def _farther_target(self, position: OpenPosition, best: Decimal) -> Decimal | None:
+        if not self._settings.extend_take_profit or not is_nearly_there(position, best):
             return None
         now = self._clock.now()
         with self._db.begin() as work:
             fresh_since = now - timedelta(seconds=self._settings.heatmap_max_age_s)
-            fresh = inputs.map_times(work.session, trade.symbol, fresh_since)
-            clusters = inputs.standing_clusters(work.session, trade.symbol, now, fresh)
-        return extended_target(trade, clusters, price=best, tick_size=coin.tick_size)
+            fresh = inputs.map_times(work.session, position.symbol, fresh_since)
+            clusters = inputs.standing_clusters(work.session, position.symbol, now, fresh)
+        return extended_target(position, clusters, price=best, tick_size=position.tick_size)
 
-    def _best_price(self, trade: Trade, price: Decimal, seen: SeenPrice | None) -> Decimal:
-        """The best price since the position has its average entry, as far as anybody knows."""
-        with self._db.begin() as work:
-            since = last_entry_at(trade, trade_store.trade_fills(work.session, trade.id))
-            known = [price]
-            known += map(decimal_of, inputs.price_range_since(work.session, trade.symbol, since) or ())
-        if seen is not None and from_ms(seen.ts_ms) >= since:
-            known.append(decimal_of(seen.price))
-        return max(known) if trade.side == "LONG" else min(known)
+    # --- prices and watches -------------------------------------------------------------------
 
     def _price(self, symbol: str) -> Decimal:
         """The last price, which is what stops trigger on; from the exchange where the live one is old."""
@@ -212,48 +296,40 @@ class PositionMonitor:
             tick = self._live.get(symbol)
         except TryAgain:
             tick = None
-        if tick is not None and self._clock.now() - from_ms(tick.ts_ms) <= self._tick_max_age:
+        if tick is not None and self._is_fresh(tick):
             return decimal_of(tick.last)
         return self._exchange.ticker(symbol).last_price
 
-    def _watch_next_step(
-        self, trade: Trade, coin: Coin, price: Decimal, best: Decimal, stop: Decimal | None
-    ) -> None:
+    def _prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
+        """The last prices of many; one question to the exchange for all whose live one is old."""
+        try:
+            ticks = self._live.get_many(symbols)
+        except TryAgain:
+            ticks = {}
+        found = {name: decimal_of(tick.last) for name, tick in ticks.items() if self._is_fresh(tick)}
+        if len(found) == len(symbols):
+            return found
+        try:
+            asked = {each.symbol: each.last_price for each in self._exchange.tickers()}
+        except TryAgain as error:
+            log.warning("prices_not_asked", error=str(error))
+            asked = {}
+        return asked | found
+
+    def _is_fresh(self, tick: LiveTick) -> bool:
+        return self._clock.now() - from_ms(tick.ts_ms) <= self._tick_max_age
+
+    def _leave_watches(self, watches: dict[str, PriceWatch]) -> None:
         """Have the streams call at the next price that matters, so that nobody waits for the sweep.
 
-        After a move that failed the watch stays where it is, and the streams call again.
+        Without Redis nobody is called early; the sweep looks at every position anyway.
         """
-        direction = as_direction(trade.side)
-        way = sign(direction)
-        following = next_look_price(
-            direction,
-            trade.entry_price,
-            price,
-            stop,
-            self._settings.trailing_steps_pct,
-            tick_size=coin.tick_size,
-            best_price=best,
-        )
-        pushed_on = extension_price(trade) if self._settings.extend_take_profit else None
-        if pushed_on is not None and (pushed_on - best) * way <= 0:
-            pushed_on = None
-        ahead = [each for each in (following, pushed_on) if each is not None]
-        if not ahead:
-            self._watch(trade.symbol, PriceWatch())
-            return
-        limit = min(ahead, key=lambda each: each * way)
-        at_risk_usd = float(((limit - stop) * way if stop is not None else limit) * trade.open_qty)
-        above, below = (float(limit), None) if direction == "LONG" else (None, float(limit))
-        self._watch(trade.symbol, PriceWatch(above, below, at_risk_usd))
-
-    def _watch(self, symbol: str, watch: PriceWatch) -> None:
-        """Without Redis nobody is called early; the sweep looks at every position anyway."""
         try:
-            if watch == PriceWatch():
-                self._live.clear_watch(symbol)
-            else:
-                self._live.set_watch(
-                    symbol, above=watch.above, below=watch.below, at_risk_usd=watch.at_risk_usd
-                )
+            self._live.set_watches(watches)
         except TryAgain as error:
-            log.warning("watch_not_left", symbol=symbol, error=str(error))
+            log.warning("watch_not_left", symbols=len(watches), error=str(error))
+
+
+def _value_usd(position: OpenPosition) -> float:
+    """What is looked at first where many are due: the larger position."""
+    return float(position.open_qty * position.entry_price)

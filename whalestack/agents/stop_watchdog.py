@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
 from whalestack.agents.alerts import alert
 from whalestack.agents.pnl import direction_of, profit_pct
 from whalestack.agents.position_closer import PositionCloser
 from whalestack.agents.stop_mover import StopMove, StopMover
+from whalestack.clients.bybit.move_pace import MovePace
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
@@ -56,6 +59,7 @@ class StopWatchdog:
         settings: the farthest stop, and who is told.
         clock: market time.
         mover: carries moves out.
+        pace: of all moves of the account; here they go first.
         closer: closes what is past its stop.
     """
 
@@ -67,6 +71,7 @@ class StopWatchdog:
         settings: Settings,
         clock: Clock,
         mover: StopMover,
+        pace: MovePace,
         closer: PositionCloser,
     ) -> None:
         self._db = db
@@ -74,6 +79,7 @@ class StopWatchdog:
         self._settings = settings
         self._clock = clock
         self._mover = mover
+        self._pace = pace
         self._closer = closer
 
     def run(self) -> WatchdogReport:
@@ -83,40 +89,39 @@ class StopWatchdog:
             TryAgain: the exchange could not be asked what it holds.
         """
         positions = self._exchange.positions()
+        with self._db.begin() as work:
+            trades = {trade.symbol: trade for trade in trade_store.open_trades(work.session)}
         found: dict[str, list[str]] = {"protected": [], "restored": [], "closed": [], "failed": []}
         for position in positions:
-            outcome = self._guarded_look(position)
+            outcome = self._guarded_look(position, trades.get(position.symbol))
             if outcome in found:
                 found[outcome].append(position.symbol)
         return WatchdogReport(len(positions), **{name: tuple(symbols) for name, symbols in found.items()})
 
-    def _guarded_look(self, position: Position) -> str:
+    def _guarded_look(self, position: Position, trade: Trade | None) -> str:
         """One position that cannot be helped must not keep the others from being looked at."""
         try:
-            if self._what_is_wrong(position, self._trade(position)) is None:
+            if self._what_is_wrong(position, _of_position(trade, position)) is None:
                 return "fine"
-            with store.action_lock(self._db.engine, position.symbol) as alone:
-                return self._look_again(position.symbol) if alone else "busy"
+            with store.acting_alone(self._db.engine, position.symbol) as alone:
+                return "busy" if alone is None else self._look_again(alone, position.symbol)
         except WhalestackError as error:
             log.error("position_not_protected", symbol=position.symbol, error=str(error))
             self._alert(position.symbol, "failed", f"has no sound stop and it cannot be set: {error}")
             return "failed"
 
-    def _look_again(self, symbol: str) -> str:
+    def _look_again(self, alone: Connection, symbol: str) -> str:
         """With the action lock held, from what the exchange says now."""
         position = self._exchange.position(symbol)
         if position is None:
             return "gone"
-        trade = self._trade(position)
+        with self._db.begin() as work:
+            trade = _of_position(trade_store.open_trade(work.session, symbol), position)
+            scanner = trade_store.scanner_of(work.session, trade) if trade is not None else ""
         wrong = self._what_is_wrong(position, trade)
         if wrong is None:
             return "fine"
-        return self._protect(position, trade, wrong)
-
-    def _trade(self, position: Position) -> Trade | None:
-        with self._db.begin() as work:
-            trade = trade_store.open_trade(work.session, position.symbol)
-        return trade if trade is not None and trade.side == direction_of(position.side) else None
+        return self._protect(alone, position, trade, wrong, scanner)
 
     def _what_is_wrong(self, position: Position, trade: Trade | None) -> str | None:
         """protect where there is no stop, restore where it is looser than the trade's, else None."""
@@ -127,13 +132,17 @@ class StopWatchdog:
         way = sign(as_direction(trade.side))
         return "restore" if (trade.stop_loss - position.stop_loss) * way > 0 else None
 
-    def _protect(self, position: Position, trade: Trade | None, action: str) -> str:
+    def _protect(
+        self, alone: Connection, position: Position, trade: Trade | None, action: str, scanner: str
+    ) -> str:
         direction = as_direction(direction_of(position.side))
         price = self._exchange.ticker(position.symbol).last_price
         stop = self._stop(position, trade, direction, price)
         if (price - stop) * sign(direction) <= 0:
             return self._close(position.symbol, price, stop)
-        outcome = self._mover.move(self._move(position, trade, direction, price, stop, action))
+        move = self._move(position, trade, direction, price, stop, action, scanner)
+        with self._pace.turn(urgent=True) as turn:
+            outcome = turn.take(partial(self._mover.move, alone, move))
         log.warning("position_protected", symbol=position.symbol, stop=str(stop), outcome=outcome)
         if outcome != "done":
             self._alert(position.symbol, "failed", f"has no sound stop; setting {stop:f} was {outcome}")
@@ -173,6 +182,7 @@ class StopWatchdog:
         price: Decimal,
         stop: Decimal,
         action: str,
+        scanner: str,
     ) -> StopMove:
         missing_target = trade.take_profit if trade is not None and position.take_profit is None else None
         is_ahead = missing_target is not None and (missing_target - price) * sign(direction) > 0
@@ -189,6 +199,7 @@ class StopWatchdog:
             profit_pct=profit_pct(direction, position.avg_price, price),
             old_target=position.take_profit,
             new_target=missing_target if is_ahead else None,
+            scanner=scanner,
         )
 
     def _close(self, symbol: str, price: Decimal, stop: Decimal) -> str:
@@ -213,3 +224,7 @@ class StopWatchdog:
                 what=f"The position in {symbol} {what}.",
                 symbol=symbol,
             )
+
+
+def _of_position(trade: Trade | None, position: Position) -> Trade | None:
+    return trade if trade is not None and trade.side == direction_of(position.side) else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Protocol
 
-from whalestack.db.models import LiquidationCluster, Trade
+from whalestack.db.models import LiquidationCluster
 from whalestack.math.directions import as_direction, sign, target_side
 from whalestack.math.rounding import decimal_of, round_take_profit
 
@@ -13,8 +14,19 @@ from whalestack.math.rounding import decimal_of, round_take_profit
 NEARLY_THERE = Decimal("0.8")
 
 
+class Targeted(Protocol):
+    """What of an open trade matters here."""
+
+    @property
+    def side(self) -> str: ...
+    @property
+    def entry_price(self) -> Decimal: ...
+    @property
+    def take_profit(self) -> Decimal | None: ...
+
+
 def extended_target(
-    trade: Trade, clusters: Sequence[LiquidationCluster], *, price: Decimal, tick_size: Decimal
+    trade: Targeted, clusters: Sequence[LiquidationCluster], *, price: Decimal, tick_size: Decimal
 ) -> Decimal | None:
     """The centre of the nearest larger cluster beyond the present target, None to leave it.
 
@@ -27,7 +39,7 @@ def extended_target(
     Returns:
         A price farther along than the present target, never nearer.
     """
-    if trade.take_profit is None or not _is_nearly_there(trade, price):
+    if trade.take_profit is None or not is_nearly_there(trade, price):
         return None
     direction = as_direction(trade.side)
     way, target = sign(direction), float(trade.take_profit)
@@ -49,14 +61,15 @@ def extended_target(
     return farther if (farther - trade.take_profit) * way > 0 else None
 
 
-def extension_price(trade: Trade) -> Decimal | None:
+def extension_price(trade: Targeted) -> Decimal | None:
     """Where the target is nearly reached and may be pushed on, None for a trade without one."""
     if trade.take_profit is None:
         return None
     return trade.entry_price + (trade.take_profit - trade.entry_price) * NEARLY_THERE
 
 
-def _is_nearly_there(trade: Trade, price: Decimal) -> bool:
+def is_nearly_there(trade: Targeted, price: Decimal) -> bool:
+    """Whether a larger cluster beyond the target is worth looking for at this price."""
     from_here = extension_price(trade)
     if from_here is None or trade.take_profit == trade.entry_price:
         return False

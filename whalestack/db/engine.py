@@ -88,6 +88,10 @@ class Database:
         """The database that the settings name."""
         return cls(make_engine(settings.database_url.get_secret_value(), pool_size=pool_size), dispatcher)
 
+    def dispatch(self, job: Job) -> None:
+        """Send a job whose cause has been committed already."""
+        self._dispatcher.send(job)
+
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """A transaction that commits when the block ends and rolls back when it raises."""

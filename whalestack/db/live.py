@@ -157,29 +157,24 @@ class LiveMarket:
             with _reaching_redis():
                 self._redis.hdel(TICKS_KEY, *names)
 
-    def set_watch(
-        self,
-        symbol: str,
-        *,
-        above: float | None = None,
-        below: float | None = None,
-        at_risk_usd: float = 0.0,
-    ) -> None:
-        """Have the streams enqueue `trailing.check_symbol` once price stands at or beyond a limit.
+    def set_watches(self, watches: Mapping[str, PriceWatch]) -> None:
+        """Have the streams enqueue `trailing.check_symbol` once a coin's price stands at or beyond a limit.
 
         Args:
-            symbol: Bybit symbol; an earlier watch of the coin is replaced.
-            above: reached when the last price is at least this, None for no upper limit.
-            below: reached when the last price is at most this, None for no lower limit.
-            at_risk_usd: see `PriceWatch`; where many are reached at once the largest comes first.
+            watches: by Bybit symbol; an earlier watch of the coin is replaced, and an empty one
+                watches it no longer. Where many are reached at once the largest `at_risk_usd` comes first.
         """
+        set_to = {
+            symbol: _encode(_StoredWatch(watch.above, watch.below, watch.at_risk_usd))
+            for symbol, watch in watches.items()
+            if watch != PriceWatch()
+        }
+        gone = watches.keys() - set_to.keys()
         with _reaching_redis():
-            self._redis.hset(WATCH_KEY, symbol, _encode(_StoredWatch(above, below, at_risk_usd)))
-
-    def clear_watch(self, symbol: str) -> None:
-        """Watch the coin no longer."""
-        with _reaching_redis():
-            self._redis.hdel(WATCH_KEY, symbol)
+            if set_to:
+                self._redis.hset(WATCH_KEY, mapping=set_to)
+            if gone:
+                self._redis.hdel(WATCH_KEY, *gone)
 
     def watches(self) -> Mapping[str, PriceWatch]:
         """All watched coins and their limits."""
@@ -210,6 +205,11 @@ class LiveMarket:
         hold_ms = max(1, round(hold_s * 1000))
         with _reaching_redis():
             return bool(self._redis.set(f"{CLAIM_PREFIX}:{purpose}:{symbol}", b"1", nx=True, px=hold_ms))
+
+    def release(self, purpose: str, symbol: str) -> None:
+        """Give a turn from `claim` back before its time."""
+        with _reaching_redis():
+            self._redis.delete(f"{CLAIM_PREFIX}:{purpose}:{symbol}")
 
     def put_streams_status(self, status: bytes) -> None:
         """Show how the streams are; it expires soon unless it is shown again."""

@@ -1,4 +1,4 @@
-"""Rows of fills, trades and moves of their stops: reads and locks, no decisions."""
+"""Rows of fills and trades: reads and locks, no decisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from whalestack.db.models import Fill, PositionMonitorLog, Trade
+from whalestack.db.models import Fill, Signal, Trade, TradePlan
 
 
 def insert_fill(session: Session, values: dict[str, Any]) -> bool:
@@ -98,13 +98,14 @@ def locked_trade(session: Session, trade_id: int) -> Trade:
     ).one()
 
 
-def open_stop_moves(session: Session, symbol: str) -> Sequence[PositionMonitorLog]:
-    """Moves of the symbol's stop of which the outcome was never written, oldest first."""
-    return session.scalars(
-        select(PositionMonitorLog)
-        .where(PositionMonitorLog.symbol == symbol, PositionMonitorLog.status.in_(("intent", "unknown")))
-        .order_by(PositionMonitorLog.id)
-    ).all()
+def scanner_of(session: Session, trade: Trade) -> str:
+    """The scanner behind the signal of which a trade came, empty where there is none."""
+    found = session.scalar(
+        select(Signal.scanner)
+        .join(TradePlan, TradePlan.signal_id == Signal.id)
+        .where(TradePlan.id == trade.plan_id)
+    )
+    return found or ""
 
 
 def plan_trades(session: Session, plan_id: int) -> Sequence[Trade]:

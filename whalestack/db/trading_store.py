@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, or_, select, text, update
+from sqlalchemy import Connection, Engine, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from whalestack.db.models import (
@@ -51,6 +52,45 @@ def action_lock(engine: Engine, symbol: str) -> Iterator[bool]:
                 {"key": f"ws:act:{symbol}"},
             )
         )
+
+
+# The session's patience changes with the lock: "0" is none, and says that somebody else has it.
+_LOCK_ACTION = text(
+    """
+    select set_config('idle_session_timeout',
+        case when pg_try_advisory_lock(hashtextextended(:key, 0)) then '60s' else '0' end, false)
+    """
+)
+_UNLOCK_ACTION = text(
+    "select pg_advisory_unlock(hashtextextended(:key, 0)), set_config('idle_session_timeout', '0', false)"
+)
+
+
+@contextmanager
+def acting_alone(engine: Engine, symbol: str) -> Iterator[Connection | None]:
+    """The action lock with a connection to work on while it is held; None where somebody else has it.
+
+    Each statement on the connection is a transaction of its own: what is written is committed at
+    once, and the lock outlives it. A worker that stands still in the middle loses its session, and
+    with it the lock, after a minute.
+    """
+    key = {"key": f"ws:act:{symbol}"}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        is_alone = connection.scalar(_LOCK_ACTION, key) != "0"
+        try:
+            yield connection if is_alone else None
+        finally:
+            if is_alone and not _is_released(connection, key):
+                # The pool must not hand on a session that still holds it.
+                connection.invalidate()
+
+
+def _is_released(connection: Connection, key: dict[str, str]) -> bool:
+    try:
+        connection.execute(_UNLOCK_ACTION, key)
+    except DBAPIError:
+        return False
+    return True
 
 
 def claim_plan(session: Session, signal: Signal, agent_name: str, strategy: str, now: datetime) -> TradePlan:

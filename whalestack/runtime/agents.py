@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from whalestack.config import Settings
+from whalestack.db.state_redis import state_client
 from whalestack.runtime.scanners import Scanners
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from whalestack.agents.trade_book import TradeBook
     from whalestack.agents.trader_team import TraderTeam
     from whalestack.agents.why import Why
+    from whalestack.clients.bybit.move_pace import MovePace
+
+PACE_TIMEOUT_S = 0.5
 
 
 def wall_ms() -> int:
@@ -164,6 +168,14 @@ class Agents(Scanners):
         return StopMover(db=self.db, exchange=self.bybit, settings=self.settings, clock=self.clock)
 
     @cached_property
+    def move_pace(self) -> MovePace:
+        """Of all moves of stops. A Redis that hangs must not hold up a stop for long."""
+        from whalestack.clients.bybit.move_pace import ENDPOINT, RedisMovePace
+
+        client = state_client(self.settings, timeout_s=PACE_TIMEOUT_S)
+        return RedisMovePace(client, known=lambda: self.bybit.rate_budget.known(ENDPOINT))
+
+    @cached_property
     def position_monitor(self) -> PositionMonitor:
         from whalestack.agents.position_monitor import PositionMonitor
 
@@ -174,6 +186,7 @@ class Agents(Scanners):
             settings=self.settings,
             clock=self.clock,
             mover=self.stop_mover,
+            pace=self.move_pace,
         )
 
     @cached_property
@@ -186,6 +199,7 @@ class Agents(Scanners):
             settings=self.settings,
             clock=self.clock,
             mover=self.stop_mover,
+            pace=self.move_pace,
             closer=self.position_closer,
         )
 

@@ -218,7 +218,14 @@ class PositionMonitorLog(Base):
     """
 
     __tablename__ = "position_monitor_logs"
-    __table_args__ = (Index("ix_position_monitor_logs_trade_id", "trade_id"),)
+    __table_args__ = (
+        Index("ix_position_monitor_logs_trade_id", "trade_id"),
+        Index(
+            "ix_position_monitor_logs_open",
+            "symbol",
+            postgresql_where="status in ('intent', 'unknown')",
+        ),
+    )
 
     id: Mapped[BigId]
     trade_id: Mapped[int | None] = mapped_column(ForeignKey("trades.id"))
