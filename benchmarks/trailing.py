@@ -3,7 +3,7 @@
     python benchmarks/trailing.py
 
 Runs everything that `whalestack up` runs, at market speed 1, on embedded stores and the simulator,
-while rounds of heat maps follow one another. The positions are opened on the exchange and adopted.
+while rounds of heat maps follow one another. How the positions are opened: `latency_runs/opened.py`.
 First the steps are reached one after the other, below the ten moves a second that Bybit allows;
 then all at once, where that limit alone takes `positions / 10` seconds and what counts is which
 stops come first. Between the two one sweep of all positions is watched for its calls. The last
@@ -21,23 +21,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+from latency_runs.opened import open_positions
 from latency_runs.prepared import no_majors
 from latency_runs.probe import Probe
 from latency_runs.stages import spread
 from latency_runs.system import System, running_system
 from sqlalchemy import select
 
-from whalestack.clients.bybit.types import OrderRequest, Side
 from whalestack.db.models import Coin, PositionMonitorLog
 from whalestack.logs import configure_logging
 
-OPENED_A_SECOND = 8.0
 LIMIT_A_SECOND = 10.0
-LEAST_USD, MOST_USD = 20.0, 400.0
 # Beyond each step of the default settings, and what the stop then secures, per cent of the entry.
 STEPS = ((1.105, 0.0), (1.205, 10.0), (1.505, 30.0))
 SWEEP_S = 32.0
@@ -84,7 +81,6 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
         "SIMULATOR_SEED": str(options.seed),
         "SIMULATOR_COINS": str(options.positions + 2),
         "REFRESH_INTERVAL_S": "86400" if options.without_refresh else "30",
-        "ADOPT_UNKNOWN_POSITIONS": "true",
         # Nothing is entered beside the positions.
         "AUTOTRADER_ENABLED": "false",
     }
@@ -93,7 +89,8 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
 def measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
     """Open the positions, reach their steps and see when their stops moved."""
     rng = random.Random(options.seed)
-    entries = open_positions(system, options, rng)
+    entries = opened(system, options, rng)
+    time.sleep(SETTLES_IN_S)
     load_before = os.getloadavg()[0]
     system.begin_measuring_cpu()
     with Probe(system.settings.simulator_port) as probe:
@@ -123,6 +120,7 @@ def measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
             for name, count in system.record.stats()["exchange"]["api_refusals"].items()
             if "trading-stop" in name
         },
+        "cores": _shares(cpu),
         "cores_used": cpu,
         "simulator_round_trip_ms": spread(probe.took_ms),
         "load_before": round(load_before, 1),
@@ -133,36 +131,12 @@ def measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
 # --- positions -----------------------------------------------------------------------------------
 
 
-def open_positions(
-    system: System, options: argparse.Namespace, rng: random.Random
-) -> dict[str, tuple[float, float]]:
-    """Long positions of different sizes, each with its stop, adopted and watched.
-
-    Returns:
-        Entry price and size by symbol.
-    """
+def opened(system: System, options: argparse.Namespace, rng: random.Random) -> dict[str, tuple[float, float]]:
+    """Entry price and size of every position, by symbol."""
     with system.runtime.db.begin() as work:
         coins = {coin.symbol: coin for coin in work.session.scalars(select(Coin))}
     symbols = no_majors(sorted(coins))[: options.positions]
-    for number, symbol in enumerate(symbols):
-        tick = system.runtime.live.get(symbol)
-        if tick is not None:
-            system.runtime.bybit.place(_order(coins[symbol], tick.last, number, rng))
-            time.sleep(1.0 / OPENED_A_SECOND)
-    system.runtime.reconciler.run()
-    system.runtime.position_monitor.check_all()
-    held = {each.symbol: each for each in system.runtime.bybit.positions()}
-    return {symbol: (float(each.avg_price), float(each.size)) for symbol, each in held.items()}
-
-
-def _order(coin: Coin, price: float, number: int, rng: random.Random) -> OrderRequest:
-    usd = Decimal(str(rng.uniform(LEAST_USD, MOST_USD)))
-    wanted = max(usd / Decimal(str(price)), coin.min_order_qty)
-    qty = (wanted / coin.qty_step).to_integral_value(ROUND_UP) * coin.qty_step
-    stop = (Decimal(str(price * 0.7)) / coin.tick_size).to_integral_value() * coin.tick_size
-    return OrderRequest(
-        symbol=coin.symbol, side=Side.BUY, qty=qty, order_link_id=f"bench-{number}", stop_loss=stop
-    )
+    return open_positions(system, [coins[symbol] for symbol in symbols], rng)
 
 
 # --- reaching steps ------------------------------------------------------------------------------
@@ -217,6 +191,17 @@ def await_moves(system: System, positions: int) -> None:
 
 
 # --- what came of it ------------------------------------------------------------------------------
+
+
+def _shares(cores: Mapping[str, float]) -> dict[str, float]:
+    """Cores in all: of the system itself, of its stores, and of what is only there to measure it."""
+    outside = {"simulator": "simulator", "maps": "simulator", "postgres": "stores", "redis": "stores"}
+    outside |= {"benchmark": "benchmark"}
+    found: dict[str, float] = {}
+    for name, used in cores.items():
+        share = outside.get(name, "ours")
+        found[share] = round(found.get(share, 0.0) + used, 3)
+    return found
 
 
 def _moves(system: System, pushes: Sequence[Push]) -> dict[Push, float]:

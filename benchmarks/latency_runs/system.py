@@ -66,6 +66,7 @@ class System:
         supervisor: of the processes.
         record: the simulator's own record.
         logs: where the processes write their JSON lines.
+        store_pids: of PostgreSQL's first process and of Redis, by name.
     """
 
     settings: Settings
@@ -73,6 +74,7 @@ class System:
     supervisor: Supervisor
     record: ExchangeRecord
     logs: Path
+    store_pids: Mapping[str, int | None] = field(default_factory=dict)
     _cpu_before: dict[str, float] = field(default_factory=dict)
 
     def await_ready(self, coins: int) -> None:
@@ -107,11 +109,13 @@ class System:
         return {name: round((now[name] - self._cpu_before.get(name, 0.0)) / elapsed_s, 3) for name in now}
 
     def _cpu_s(self) -> dict[str, float]:
-        return {
+        ours = {
             process.spec.name: _cpu_of_group(process.popen.pid)
             for process in self.supervisor.processes
             if process.popen is not None
         }
+        stores = {name: _cpu_of_family(pid) for name, pid in self.store_pids.items() if pid is not None}
+        return ours | stores | {"benchmark": time.process_time()}
 
 
 @contextmanager
@@ -145,7 +149,8 @@ def running_system(
         with Supervisor(specs, env, run_dir / "logs") as supervisor:
             start_stages(supervisor, runtime)
             record = ExchangeRecord(settings.simulator_url)
-            yield System(settings, runtime, supervisor, record, run_dir / "logs")
+            pids = {"postgres": stores.postgres.pid, "redis": stores.redis.pid}
+            yield System(settings, runtime, supervisor, record, run_dir / "logs", pids)
         runtime.close()
 
 
@@ -159,12 +164,22 @@ def _coinglass_at(port: int, simulator_port: str) -> dict[str, str]:
 
 def _cpu_of_group(leader: int) -> float:
     """CPU seconds of a process group's living members and of the children they have buried."""
+    return _cpu_of(lambda fields: int(fields[3]) == leader)
+
+
+def _cpu_of_family(parent: int) -> float:
+    """The same of a process and its children: those of PostgreSQL begin sessions of their own."""
+    return _cpu_of(lambda fields: parent in (int(fields[0]), int(fields[2])))
+
+
+def _cpu_of(counts: Callable[[list[str]], bool]) -> float:
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            text_of = stat.read_text()
         except OSError:
             continue
-        if int(fields[2]) == leader:
-            total += sum(map(int, fields[11:15]))
+        fields = [text_of.partition(" ")[0], *text_of.rpartition(")")[2].split()]
+        if counts(fields):
+            total += sum(map(int, fields[12:16]))
     return total / CLOCK_TICKS_A_S

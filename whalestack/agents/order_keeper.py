@@ -124,6 +124,9 @@ class OrderKeeper:
     def _apply_states(self, states: Iterable[OrderState]) -> int:
         ours = 0
         for state in states:
+            if not state.order_link_id:
+                # Stops and targets of positions, two for each: they cannot carry an id of ours.
+                continue
             with self._db.begin() as work:
                 store.lock_book(work.session, state.symbol)
                 seen = order_book.apply_state(work.session, state, self._clock.now())
