@@ -23,7 +23,7 @@ from whalestack.errors import StopAndTell
 from whalestack.math.clusters import find_clusters
 from whalestack.math.heatmap import LevelMap
 from whalestack.math.liquidation_pass import FastLiquidationModel
-from whalestack.parity.compare import Comparison, Stretch, compare
+from whalestack.parity.compare import Comparison, OtherMaps, Stretch, compare
 from whalestack.parity.held_jobs import MARK, HeldJobs
 from whalestack.parity.maps_apart import clusters_shared_pct
 from whalestack.parity.past import HOUR_MS, write_past
@@ -206,7 +206,8 @@ def decided(*lines: str) -> Decisions:
 
 
 def compared(system: Decisions, backtest: Decisions, failed: tuple[str, ...] = ()) -> Comparison:
-    return Comparison(system, backtest, decided(), None, failed, 900.0)
+    other = OtherMaps(decided(), None)
+    return Comparison(system, backtest, other, other, (), failed, 900.0)
 
 
 def test_the_order_within_a_moment_is_no_difference() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from tests.sockets.fake_market import FakeMarket
 from tests.sockets.waiting import wait_until
+from whalestack.clients.bybit.types import Kline, OpenInterestPoint
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
@@ -16,11 +17,13 @@ from whalestack.db.market_store import MarketStore
 from whalestack.sockets.detector import SpikeDetector, floors_of
 from whalestack.sockets.filler import (
     HOUR_MS,
+    MINUTE_MS,
     MOST_MINUTES,
     WARM_UP_HOURS,
     WARM_UP_MINUTES,
     HistoryFiller,
     Pace,
+    rows_of,
 )
 
 
@@ -98,6 +101,15 @@ def test_hours_are_stored_for_weeks_and_then_the_last_ones(bench: Bench) -> None
     bench.filler.stop()
 
     assert bench.clock.now_ms() // HOUR_MS * HOUR_MS - HOUR_MS == bench.store.last_bar_ms("AIAUSDT", "60")
+
+
+def test_open_interest_counts_at_the_end_of_its_bar() -> None:
+    """A point of 12:05 is that of the bar which ends then, not of the one that begins."""
+    five = 5 * MINUTE_MS
+    bars = [Kline("X", "1", five + n * MINUTE_MS, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0) for n in (-2, -1, 0)]
+    rows = rows_of(bars, [OpenInterestPoint(0, 10.0), OpenInterestPoint(five, 20.0)], MINUTE_MS)
+
+    assert [10.0, 20.0, 20.0] == [row.open_interest for row in rows]
 
 
 def test_calls_leave_at_an_even_rate() -> None:

@@ -95,6 +95,14 @@ class ModelBars:
     first_ms: int
 
 
+def live_columns(bars: ModelBars, rules: MapRules) -> LiveColumns:
+    """The live source's maps of a coin."""
+    starts = bars.first_ms + bars.bar_ms * np.arange(bars.closes.size, dtype=np.int64)
+    values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])
+    asked_ms = bars.first_ms + bars.first_refresh_at * bars.bar_ms
+    return LiveColumns(rules.timeframes, starts, values, rules.assumptions, asked_ms)
+
+
 class CoinMaps:
     """Every cluster that a coin's maps ever showed.
 
@@ -156,10 +164,7 @@ class CoinMaps:
             self._follow(made, first, weigh_at[first : first + count])
 
     def _run_as_live(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
-        starts = bars.first_ms + bars.bar_ms * np.arange(bars.closes.size, dtype=np.int64)
-        values = np.stack([bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest])
-        source = LiveColumns(self.rules.timeframes, starts, values, self.rules.assumptions)
-        each = self.rules.refresh_ms // bars.bar_ms
+        source, each = live_columns(bars, self.rules), self.rules.refresh_ms // bars.bar_ms
         for refresh in range(self.refreshes):
             closed = bars.first_refresh_at + refresh * each
             made = source.at(closed, bars.first_ms + closed * bars.bar_ms)

@@ -67,8 +67,15 @@ def _told(found: Comparison) -> str:
         f"running system  {found.system.digest()}  {len(found.system.lines)} lines",
         f"backtest        {found.backtest.digest()}  {len(found.backtest.lines)} lines",
         f"{found.equal_lines} lines are equal",
-        f"with its own maps: {shared_lines(found.system, found.own_maps)} of the running system's lines, "
-        f"{_percent(found.clusters_shared_pct)} of its clusters",
+        *(
+            f"{name}: {shared_lines(found.system, other.decisions)} of the running system's lines, "
+            f"{_percent(other.clusters_shared_pct)} of its clusters"
+            for name, other in (("with its own maps", found.own_maps), ("with --maps-as-live", found.as_live))
+        ),
+        *(
+            f"  {each.timeframe}: {each.equal} of {each.maps} maps are equal, {each.alike_pct:.2f} % alike"
+            for each in found.ranges
+        ),
         *(f"a task failed: {each}" for each in found.failed),
     ]
     for system, backtest in found.differences():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from whalestack.backtest.candles import read_folder
+from whalestack.backtest.coin_maps import MapRules
 from whalestack.backtest.command import Request, prepared
 from whalestack.backtest.decisions import Decisions
 from whalestack.backtest.played_coins import Played, play
@@ -19,7 +20,7 @@ from whalestack.backtest.series import POINT_MS
 from whalestack.clock import from_ms
 from whalestack.config import Settings
 from whalestack.errors import StopAndTell
-from whalestack.parity.maps_apart import clusters_shared_pct
+from whalestack.parity.maps_apart import RangeApart, clusters_shared_pct, ranges_apart
 from whalestack.parity.record import decisions_of
 from whalestack.parity.stored_maps import maker_of
 from whalestack.parity.system import stepped_system
@@ -72,21 +73,36 @@ class Stretch:
 
 
 @dataclass(frozen=True)
+class OtherMaps:
+    """The backtest with maps that are not the running system's.
+
+    Args:
+        decisions: line by line.
+        clusters_shared_pct: how many of the clusters of the running system's maps these have, None of none.
+    """
+
+    decisions: Decisions
+    clusters_shared_pct: float | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What both decided.
 
     Args:
         system, backtest: line by line; both with the running system's maps.
-        own_maps: what the backtest decides with the maps that it makes itself.
-        clusters_shared_pct: how many of the clusters of the running system's maps those have, None of none.
+        own_maps: the backtest with the maps that it makes itself, in one pass.
+        as_live: the same with those of `--maps-as-live`.
+        ranges: how far the maps of `as_live` lie from the running system's, range by range.
         failed: what tasks of the running system ended with an error.
         seconds_played: market time.
     """
 
     system: Decisions
     backtest: Decisions
-    own_maps: Decisions
-    clusters_shared_pct: float | None
+    own_maps: OtherMaps
+    as_live: OtherMaps
+    ranges: tuple[RangeApart, ...]
     failed: tuple[str, ...]
     seconds_played: float
 
@@ -117,10 +133,17 @@ class Comparison:
             "equal_lines": self.equal_lines,
             "system": self.system.ordered(),
             "backtest": self.backtest.ordered(),
-            "own_maps_equal_lines": shared_lines(self.system, self.own_maps),
-            "clusters_shared_pct": self.clusters_shared_pct,
+            "own_maps": self._apart(self.own_maps),
+            "maps_as_live": {**self._apart(self.as_live), "ranges": [asdict(each) for each in self.ranges]},
             "failed_tasks": list(self.failed),
             "market_seconds": self.seconds_played,
+        }
+
+    def _apart(self, other: OtherMaps) -> dict[str, Any]:
+        return {
+            "digest": other.decisions.digest(),
+            "equal_lines": shared_lines(self.system, other.decisions),
+            "clusters_shared_pct": other.clusters_shared_pct,
         }
 
 
@@ -143,16 +166,24 @@ def compare(stretch: Stretch, run_dir: Path) -> Comparison:
         walk.begin(stretch.begin_ms)
         for now_ms in range(stretch.begin_ms + POINT_MS, stretch.end_ms, POINT_MS):
             walk.step_to(now_ms)
-        live, settings, failed = decisions_of(system), system.settings, tuple(system.idle.failed)
+        system_side, settings, failed = decisions_of(system), system.settings, tuple(system.idle.failed)
     # The backtest's last refresh is the moment of the end, at which nobody acts any more.
     maker = maker_of([*walk.rounds, walk.rounds[-1]])
     same_maps = play(market, settings, stretch.begin_ms, stretch.end_ms, make_maps=maker)
-    own_maps = play(market, settings, stretch.begin_ms, stretch.end_ms)
+
+    def other(as_live: bool) -> tuple[OtherMaps, Played]:
+        rules = MapRules(refresh_ms=settings.refresh_interval_s * 1000, as_live=as_live)
+        played = play(market, settings, stretch.begin_ms, stretch.end_ms, rules=rules)
+        shared_pct = clusters_shared_pct(same_maps.coins, played.coins)
+        return OtherMaps(_decided(played, settings), shared_pct), played
+
+    (own_maps, _), (as_live, live) = other(False), other(True)
     return Comparison(
-        system=live,
+        system=system_side,
         backtest=_decided(same_maps, settings),
-        own_maps=_decided(own_maps, settings),
-        clusters_shared_pct=clusters_shared_pct(same_maps.coins, own_maps.coins),
+        own_maps=own_maps,
+        as_live=as_live,
+        ranges=ranges_apart(walk.rounds, live),
         failed=failed,
         seconds_played=(stretch.end_ms - stretch.begin_ms) / 1000,
     )

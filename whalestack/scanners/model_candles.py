@@ -123,7 +123,7 @@ def _arrays(bars: Sequence[Kline], interest: Sequence[OpenInterestPoint], step_m
     starts_ms = np.array([bar.start_ms for bar in bars], dtype=np.int64)
     moments = np.array([point.timestamp_ms for point in interest], dtype=np.int64)
     held = np.array([np.nan, *(point.open_interest for point in interest)])
-    known = held[np.searchsorted(moments, starts_ms + step_ms, side="left")].tolist()
+    known = held[np.searchsorted(moments, starts_ms + step_ms, side="right")].tolist()
     rows = [
         (bar.high, bar.low, bar.close, bar.turnover_usd, interest_then)
         for bar, interest_then in zip(bars, known, strict=True)

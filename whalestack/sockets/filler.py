@@ -174,7 +174,7 @@ class HistoryFiller:
 
 
 def rows_of(bars: Sequence[Kline], interest: Sequence[OpenInterestPoint], length_ms: int) -> list[BarRow]:
-    """Rows of `candles`, each with the open interest of the last point before the bar's end.
+    """Rows of `candles`, each with the open interest of the last point by the bar's end.
 
     A bar that was open when it was fetched is left out: by the time it is written the stream
     may have written its end.
@@ -196,7 +196,7 @@ def rows_of(bars: Sequence[Kline], interest: Sequence[OpenInterestPoint], length
             close=bar.close,
             volume=bar.volume,
             turnover_usd=bar.turnover_usd,
-            open_interest=_standing(interest, bisect.bisect_right(times, bar.start_ms + length_ms - 1) - 1),
+            open_interest=_standing(interest, bisect.bisect_right(times, bar.start_ms + length_ms) - 1),
         )
         for bar in bars
         if bar.is_closed
