@@ -34,6 +34,14 @@ def test_every_task_goes_to_the_queue_that_its_name_begins_with(app: Celery, set
     assert set(routed.values()) == names
 
 
+def test_who_protects_a_position_is_heard_before_those_who_follow_profit(app: Celery) -> None:
+    """They share a queue; Redis hands out the lowest priority first."""
+    follows = app.amqp.router.route({}, "trailing.check_symbol")
+    protects = app.amqp.router.route({}, "trailing.watchdog")
+    assert follows["queue"] == protects["queue"]
+    assert follows["priority"] > protects.get("priority", 0)
+
+
 def test_at_speed_one_the_refresh_is_on_the_five_minute_mark(settings: Settings) -> None:
     """Candles and heat-map columns close there."""
     assert beat_schedule(settings)["heatmap.refresh"]["schedule"] == crontab(minute="*/5")

@@ -10,6 +10,9 @@ from whalestack.config import Settings
 from whalestack.tasks.queues import queues
 from whalestack.tasks.schedule import beat_schedule
 
+# Redis hands out priority 0, everybody else's, first: where two hundred steps are reached at once,
+# the watchdog's message does not wait behind those that follow the profit.
+BEHIND_OTHERS = {"trailing.check_symbol": {"queue": "trailing", "priority": 6}}
 # The sweep that gives back unacknowledged messages runs this often at least.
 MOST_RESTORE_INTERVAL_S = 10
 
@@ -60,7 +63,10 @@ def _messages(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         "enable_utc": True,
         "task_queues": [KombuQueue(queue.name) for queue in queues(settings)],
-        "task_routes": {f"{queue.name}.*": {"queue": queue.name} for queue in queues(settings)},
+        "task_routes": {
+            **BEHIND_OTHERS,
+            **{f"{queue.name}.*": {"queue": queue.name} for queue in queues(settings)},
+        },
         # A misspelt queue is an error at the sender, not a list that nobody reads.
         "task_create_missing_queues": False,
         "task_default_queue": "history",
