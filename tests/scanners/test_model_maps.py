@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 
 from tests.simulator.served_world import START_MS, Served, served, small_world
 from whalestack.clients.bybit.client import BybitClient
+from whalestack.clients.bybit.lengths import LENGTHS
 from whalestack.clients.bybit.types import Kline, OpenInterestPoint
 from whalestack.clock import ManualClock
 from whalestack.config import HeatmapSource, Settings
@@ -28,7 +29,7 @@ from whalestack.runtime import Runtime
 from whalestack.scanners.coins import CoinScanner
 from whalestack.scanners.heatmap import HeatmapScanner
 from whalestack.scanners.map_fetcher import Wanted
-from whalestack.scanners.model_candles import LENGTHS, CandleKeeper
+from whalestack.scanners.model_candles import CandleKeeper
 from whalestack.scanners.model_maps import ModelMaps
 from whalestack.scanners.ranking import RankingScanner
 from whalestack.sockets.filler import Pace

@@ -8,29 +8,14 @@ candles' length; of earlier candles it is not known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from whalestack.backtest.cluster_kernel import Columns
+from whalestack.clients.bybit.lengths import INTEREST_POINTS, LENGTHS, POINTS_MS
 from whalestack.math.heatmap import Floats, Ints, LevelMap
 from whalestack.math.liquidation_model import ModelAssumptions
 from whalestack.math.model_maps import CLOSE, INTEREST, LEAST_CANDLES, RangeCandles, model_map
 from whalestack.math.timeframes import GEOMETRY
-from whalestack.scanners.model_candles import INTEREST_POINTS, LENGTHS
-
-POINTS_MS: Mapping[str, int] = MappingProxyType(
-    {
-        "5min": 300_000,
-        "15min": 900_000,
-        "30min": 1_800_000,
-        "1h": 3_600_000,
-        "4h": 14_400_000,
-        "1d": 86_400_000,
-    }
-)
-"""Bybit's intervals of open interest."""
 
 
 class LiveColumns:

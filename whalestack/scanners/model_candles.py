@@ -7,12 +7,12 @@ where those have a hole, for a coin that is new here, and twice a day, because m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from types import MappingProxyType
 
 import numpy as np
 
+from whalestack.clients.bybit.lengths import INTEREST_POINTS, LENGTHS
 from whalestack.clients.bybit.port import MarketPort
 from whalestack.clients.bybit.types import Kline, OpenInterestPoint
 from whalestack.clock import Clock, from_ms
@@ -24,20 +24,7 @@ from whalestack.math.outcomes import LEAST_COVERAGE
 from whalestack.math.timeframes import GEOMETRY
 from whalestack.sockets.filler import Pace, rows_of
 
-# Bybit's names of the lengths that ranges are modelled on, and of the open interest nearest to each.
-LENGTHS: Mapping[int, tuple[str, str]] = MappingProxyType(
-    {
-        300: ("5", "5min"),
-        900: ("15", "15min"),
-        1800: ("30", "30min"),
-        7200: ("120", "1h"),
-        21_600: ("360", "4h"),
-        43_200: ("720", "4h"),
-        86_400: ("D", "1d"),
-    }
-)
-# The most in one call: 17 hours of fives, so twice a day none is missed.
-INTEREST_POINTS = 200
+# 200 points of open interest are 17 hours of fives, so twice a day none is missed.
 ASKED_AGAIN_AFTER_MS = round(timedelta(hours=12).total_seconds() * 1000)
 # Of the 120 calls a second that Bybit allows an address; the streams' filler may take half.
 CALLS_A_SECOND = 20.0
