@@ -1,20 +1,22 @@
 """Fixtures that every part of the project shares.
 
 `settings` and `clock` cost nothing. `db` and `database_url` start the embedded PostgreSQL
-once in a session and give each test a database of its own; `redis_url` and
-`redis_state_url` start the embedded Redis once and give each test an empty one.
+once in a session and give each test an empty database: `database_url` a new one, which other
+processes may use, and `db` alone one that the tests before had as well, which costs a fraction.
+`redis_url` and `redis_state_url` start the embedded Redis once and give each test an empty one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis as redis_client
 
-from tests.databases import Server, embedded_server, given_server, scratch_directory
+from tests.databases import LentDatabases, Server, embedded_server, given_server, scratch_directory
 from whalestack.clock import ManualClock
 from whalestack.config import ENV_FILE_VARIABLE, Settings
 from whalestack.db.engine import Database, make_engine
@@ -34,10 +36,15 @@ def _no_foreign_settings() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def settings() -> Settings:
-    """Demo settings with safe defaults; nothing is read from `.env`. Vary with `model_copy(update=...)`."""
+@pytest.fixture(scope="session")
+def _settings(_no_foreign_settings: None) -> Settings:
     return Settings(_env_file=None)
+
+
+@pytest.fixture
+def settings(_settings: Settings) -> Settings:
+    """Demo settings with safe defaults; nothing is read from `.env`. Vary with `model_copy(update=...)`."""
+    return _settings.model_copy()
 
 
 @pytest.fixture
@@ -81,12 +88,26 @@ def dispatcher() -> RecordingDispatcher:
     return RecordingDispatcher()
 
 
+@pytest.fixture(scope="session")
+def lent_databases(database_server: Server) -> Iterator[LentDatabases]:
+    """Databases that several tests have one after the other, or several examples of a property."""
+    lent = LentDatabases(database_server)
+    yield lent
+    lent.close()
+
+
 @pytest.fixture
-def db(database_url: str, dispatcher: RecordingDispatcher) -> Iterator[Database]:
-    """The test's database, its jobs recorded by `dispatcher`."""
-    engine = make_engine(database_url, application_name="whalestack-tests")
-    yield Database(engine, dispatcher)
-    engine.dispose()
+def db(request: pytest.FixtureRequest, dispatcher: RecordingDispatcher) -> Iterator[Database]:
+    """The test's database, its jobs recorded by `dispatcher`. With `database_url` it is the one of that."""
+    with ExitStack() as stack:
+        if "database_url" in request.fixturenames:
+            url = request.getfixturevalue("database_url")
+            engine = make_engine(url, application_name="whalestack-tests")
+            stack.callback(engine.dispose)
+        else:
+            lent: LentDatabases = request.getfixturevalue("lent_databases")
+            engine = stack.enter_context(lent.one())
+        yield Database(engine, dispatcher)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from tests.agents.world import World
-from tests.databases import Server
+from tests.databases import LentDatabases
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
-from whalestack.db.engine import Database, make_engine
+from whalestack.db.engine import Database
 from whalestack.dispatch import RecordingDispatcher
 
 
@@ -31,7 +31,7 @@ def world(
 
 @pytest.fixture
 def fresh_world(
-    database_server: Server, settings: Settings, redis_state_url: str
+    lent_databases: LentDatabases, settings: Settings, redis_state_url: str
 ) -> Iterator[Callable[[], World]]:
     """Makes worlds that know nothing of each other: one for each example of a property."""
     with ExitStack() as worlds, redis.Redis.from_url(redis_state_url) as client:
@@ -39,9 +39,7 @@ def fresh_world(
         def make() -> World:
             worlds.pop_all().close()
             client.flushdb()
-            url = worlds.enter_context(database_server.fresh_database())
-            engine = make_engine(url, application_name="whalestack-tests")
-            worlds.callback(engine.dispose)
+            engine = worlds.enter_context(lent_databases.one())
             dispatcher = RecordingDispatcher()
             return World(
                 db=Database(engine, dispatcher),

@@ -45,7 +45,7 @@ def test_it_listens_on_no_port_and_its_folder_is_private(server: EmbeddedPostgre
 def test_a_second_start_on_the_same_folder_is_refused_with_what_to_do(
     server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_postgres, "STOP_GRACE_S", 0.1)
+    monkeypatch.setattr(embedded_postgres, "LOCK_WAIT_S", 0.2)
     with pytest.raises(StopAndTell, match="in use by another whalestack; stop it or set RUN_DIR"):
         EmbeddedPostgres(server.directory, durable=False).start()
 
