@@ -95,10 +95,10 @@ def measure(system: System, options: argparse.Namespace) -> dict[str, Any]:
     system.begin_measuring_cpu()
     with Probe(system.settings.simulator_port) as probe:
         paced = [push for step in (0, 1) for push in reach(system, entries, step, rng, options.per_s)]
-        time.sleep(SETTLES_IN_S)
+        await_moves(system, paced)
         sweep = watch_sweeps(system)
         burst = reach(system, entries, 2, rng, None)
-        await_moves(system, len(entries))
+        await_moves(system, burst)
     cpu = system.cpu_shares()
     moved = _moves(system, [*paced, *burst])
     intents = _intents(system)
@@ -181,12 +181,10 @@ def watch_sweeps(system: System) -> dict[str, Any]:
         }
 
 
-def await_moves(system: System, positions: int) -> None:
-    """Until every stop of the burst has moved, or thrice the limit's own time is over."""
-    deadline = time.monotonic() + 3 * positions / LIMIT_A_SECOND + SETTLES_IN_S
-    while time.monotonic() < deadline:
-        if len(system.record.all_events("stop_moved")) >= len(STEPS) * positions:
-            return
+def await_moves(system: System, pushes: Sequence[Push]) -> None:
+    """Until the stop of each has moved, or thrice the limit's own time is over."""
+    deadline = time.monotonic() + 3 * len(pushes) / LIMIT_A_SECOND + SETTLES_IN_S
+    while len(_moves(system, pushes)) < len(pushes) and time.monotonic() < deadline:
         time.sleep(1.0)
 
 

@@ -76,6 +76,8 @@ def _write(
     session: Session, system: System, orders: Sequence[OrderRequest], prices: Mapping[str, float]
 ) -> None:
     now = system.runtime.clock.now()
+    # Signals that are long over: the other traders must not be asked about them.
+    triggered_at = now - timedelta(hours=2)
     signals = session.scalars(
         insert(Signal).returning(Signal.id, sort_by_parameter_order=True),
         [
@@ -84,14 +86,14 @@ def _write(
                 "direction": "LONG",
                 "occasion": f"{AGENT_NAME}:{order.symbol}",
                 "scanner": AGENT_NAME,
-                "triggered_at": now,
+                "triggered_at": triggered_at,
                 "price": prices[order.symbol],
                 "oi_change_pct": 4.0,
                 "volume_spike_ratio": 2.0,
                 "price_change_pct": 1.5,
                 "rank": 1,
                 "score": 60.0,
-                "ranked_at": now,
+                "ranked_at": triggered_at,
                 "status": "acted",
                 "updated_at": now,
             }

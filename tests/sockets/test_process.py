@@ -178,8 +178,7 @@ class TestOnTheSimulatedExchange:
 
         wait_until(
             lambda: (
-                {"order", "execution", "position"}
-                <= {event["topic"] for event in streams.tasks("trade.private_event")}
+                {"order", "execution"} <= {event["topic"] for event in streams.tasks("trade.private_event")}
             )
         )
         fills = [event for event in streams.tasks("trade.private_event") if event["topic"] == "execution"]

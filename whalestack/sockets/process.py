@@ -11,6 +11,7 @@ from types import FrameType
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from whalestack.agents.private_news import has_news
 from whalestack.clients.bybit.client import BybitClient
 from whalestack.clients.bybit.hosts import bybit_hosts
 from whalestack.clients.bybit.port import MarketPort
@@ -198,9 +199,12 @@ class StreamsProcess:
         )
 
     def _on_private(self, frame: Frame) -> None:
+        rows = read_rows(frame)
+        if not has_news(frame.topic, rows):
+            return
         kwargs: dict[str, object] = {
             "topic": frame.topic,
-            "rows": read_rows(frame),
+            "rows": rows,
             "received_ms": self._clock.now_ms(),
         }
         self.urgent.post(Job("trade.private_event", kwargs))

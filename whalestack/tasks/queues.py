@@ -58,6 +58,7 @@ def queues(settings: Settings) -> tuple[Queue, ...]:
         # A coin about to be traded: its own workers, so that it never waits behind a round.
         Queue("refetch", "threads", 4, acks_late=True, time_limit_s=60),
         Queue("scan", "prefork", 2, acks_late=False, time_limit_s=60),
-        Queue("broadcast", "threads", 4, acks_late=True, time_limit_s=60),
+        # People read in seconds: two hundred stops that move are told after they have moved.
+        Queue("broadcast", "threads", 4, acks_late=True, time_limit_s=60, nice=5),
         Queue("history", "prefork", 1, acks_late=False, time_limit_s=300, nice=10),
     )
