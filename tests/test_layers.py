@@ -40,7 +40,7 @@ MAY_IMPORT = {
 BACKTEST_MAY_IMPORT = {
     "whalestack.agents": {"account", "desk", "guards", "kill_switch", "order_ids", "plan_inputs", "plans"}
     | {"pnl", "trading_gate"},
-    "whalestack.clients": {"bybit.types"},
+    "whalestack.clients": {"bybit.lengths", "bybit.types"},
     "whalestack.db": {"cluster_store", "live", "market_frames", "models", "pattern_store", "ranking_store"}
     | {"trading_inputs"},
     "whalestack.scanners": {"coin_history", "ranking", "signals", "thresholds"},
