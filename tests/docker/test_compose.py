@@ -70,6 +70,19 @@ def answers(*command: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
 
 
+def test_a_nice_worker_has_a_smaller_share_of_the_cores(
+    services: dict[str, Service], settings: Settings
+) -> None:
+    """A fifth less for each step of niceness, as Linux weighs them within one container."""
+    expected = {f"worker-{each.name}": round(1024 / 1.25**each.nice) for each in queues(settings)}
+
+    assert expected == {
+        name: service.get("cpu_shares", 1024)
+        for name, service in services.items()
+        if name.startswith("worker-")
+    }
+
+
 def test_each_queue_has_a_worker_started_as_the_code_says(
     services: dict[str, Service], settings: Settings
 ) -> None:
