@@ -93,7 +93,12 @@ def sources() -> dict[str, ast.Module]:
     }
 
 
-def imports() -> Iterator[Import]:
+@cache
+def imports() -> tuple[Import, ...]:
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[Import]:
     for path, tree in sources().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
