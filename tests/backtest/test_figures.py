@@ -60,8 +60,17 @@ def test_the_bootstrap_of_a_normal_sample_is_near_its_standard_error() -> None:
     error = 1.96 * values.std() / 20
 
     assert interval.mean == pytest.approx(values.mean())
+    assert interval.low is not None
     assert interval.low == pytest.approx(values.mean() - error, abs=0.03)
     assert interval.high == pytest.approx(values.mean() + error, abs=0.03)
+
+
+def test_of_few_trades_no_interval_is_claimed() -> None:
+    """That of one trade would be a point, and look like certainty."""
+    interval = bootstrap_mean(np.array([1.0, 2.0, 3.0, 4.0]), seed=1)
+
+    assert (2.5, None, None) == (interval.mean, interval.low, interval.high)
+    assert "95 %" not in str(interval)
 
 
 def test_trades_are_grouped_by_what_is_asked() -> None:

@@ -15,17 +15,24 @@ from whalestack.math.heatmap import Floats, Ints
 
 RESAMPLES = 10_000
 CONFIDENCE_PCT = 95.0
+LEAST_FOR_BOUNDS = 5
 STEP_MS = 300_000
 """Equity is looked at so often."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the bounds between which it lies with 95 % confidence."""
+    """A mean and the bounds between which it lies with 95 % confidence; none of too few values."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """In per cent."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:+.2f} %"
+        return f"{self.mean:+.2f} %, 95 % between {self.low:+.2f} and {self.high:+.2f}"
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,13 @@ def bootstrap_mean(values: Floats, *, seed: int, resamples: int = RESAMPLES) -> 
     """The mean and the percentile bootstrap's bounds of it (Efron 1979).
 
     Args:
-        values: (N,) at least one. With few values the bounds are too narrow, as any bootstrap's.
+        values: (N,) at least one. With few values the bounds are too narrow, as any bootstrap's; of fewer
+            than five there are none: those of a single value would lie on it.
         seed: of the resampling.
         resamples: how often the values are drawn anew.
     """
+    if values.size < LEAST_FOR_BOUNDS:
+        return Interval(float(values.mean()), None, None)
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, values.size, (resamples, values.size))].mean(axis=1)
     tail = (100 - CONFIDENCE_PCT) / 2

@@ -21,7 +21,7 @@ MOST_POINTS = 600
 
 _STYLE = """
 :root{color-scheme:light}
-body{font:15px/1.5 system-ui,sans-serif;color:#111827;background:#fff;max-width:1240px;
+body{font:15px/1.5 system-ui,sans-serif;color:#111827;background:#fff;max-width:1320px;
 margin:32px auto;padding:0 16px}
 h1{font-size:26px;margin-bottom:4px}h2{font-size:19px;margin-top:36px}h3{font-size:16px;margin:24px 0 6px}
 .lead{font-size:17px;padding:12px 16px;border-left:4px solid #dc2626;background:#fef2f2}
@@ -30,14 +30,26 @@ table{border-collapse:collapse;font-size:13px;margin:10px 0;font-variant-numeric
 th,td{padding:4px 7px;text-align:right;
 border-bottom:1px solid #e5e7eb;white-space:nowrap}
 th{color:#4b5563;font-weight:600}th:first-child,td:first-child{text-align:left}
-.wide{overflow-x:auto}svg{width:100%;max-width:1000px;height:auto}
+.wide{overflow-x:auto}th:first-child,td:first-child{position:sticky;left:0;background:#fff}
+.picture{overflow-x:auto}svg{width:100%;min-width:620px;max-width:1000px;height:auto}
 text{font:12px system-ui,sans-serif;fill:#4b5563}
 .small{color:#4b5563;font-size:13px}code{font-size:12px;word-break:break-all}
 """
 
 
-def page(report: Report) -> str:
-    """The whole page."""
+UNPROVEN = (
+    "Ranges whose clusters are not shown to beat chance are traded here. The running system leaves them alone"
+    " once its own table of hit rates says so (TRADE_UNPROVEN=false): it may make none of these trades."
+)
+
+
+def page(report: Report, notes: Sequence[str] = ()) -> str:
+    """The whole page.
+
+    Args:
+        report: of all accounts.
+        notes: what look-ahead check and walk-forward found, a line each.
+    """
     kind = "lead" if any(each.figures.pnl_pct < 0 for each in report.agents) else "lead even"
     if all(each.verdict.startswith("It gains") for each in report.agents):
         kind = "lead gain"
@@ -47,20 +59,29 @@ def page(report: Report) -> str:
         f"<title>Backtest</title><style>{_STYLE}</style><h1>Backtest</h1>",
         f"<p class=small>{escape(_what(report))}</p><p class='{kind}'>{escape(report.headline)}</p>",
         f"<p>Buying and holding every coin: {report.buy_and_hold_pct:+.2f} %.</p>",
+        f"<p class=small>{UNPROVEN}</p>",
+        *_notes(notes),
         "<h2>Traders side by side</h2>",
         _table([each.row() for each in report.agents]),
         "<h2>Equity</h2>",
         equity_picture(report.agents),
         _legend(report.agents),
         "<h2>The mean trade</h2>",
-        "<p class=small>Dot and line: mean and its 95 % interval. Grey bar: where the means of random entries"
-        " with the same exits lie, 95 % of them.</p>",
+        "<p class=small>Dot and line: mean and its 95 % interval, none of fewer than five trades. Grey bar:"
+        " where the means of random entries with the same exits lie, 95 % of them.</p>",
         mean_picture(report.agents),
         *(_agent(each) for each in report.agents),
         _data(report),
         "</html>",
     ]
     return "\n".join(parts)
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    if not notes:
+        return []
+    lines = "".join(f"<li>{escape(each.strip())}" for each in notes)
+    return [f"<h2>Checks</h2><ul class=small>{lines}</ul>"]
 
 
 def _what(report: Report) -> str:
@@ -120,7 +141,7 @@ def _data(report: Report) -> str:
 
 
 def _svg(body: Sequence[str], height: int = HEIGHT) -> str:
-    return f"<svg viewBox='0 0 {WIDTH} {height}' role=img>{''.join(body)}</svg>"
+    return f"<div class=picture><svg viewBox='0 0 {WIDTH} {height}' role=img>{''.join(body)}</svg></div>"
 
 
 def _nice_steps(low: float, high: float, most: int = 6) -> list[float]:
@@ -152,7 +173,7 @@ def _grid(low: float, high: float, unit: str = " %") -> list[str]:
 
 def equity_picture(agents: Sequence[AgentReport]) -> str:
     """Equity of every account in per cent of its beginning."""
-    curves = [(agent.curve.equity_usd / agent.outcome.start_usd - 1) * 100 for agent in agents]
+    curves = [(agent.curve.equity_usd / agent.outcome.start_usd - 1) * 100 for agent, _ in apart(agents)]
     low = min(float(curve.min()) for curve in curves) - 0.5
     high = max(float(curve.max()) for curve in curves) + 0.5
     body = _grid(low, high)
@@ -171,12 +192,29 @@ def equity_picture(agents: Sequence[AgentReport]) -> str:
     return _svg(body)
 
 
+def apart(agents: Sequence[AgentReport]) -> list[tuple[AgentReport, list[str]]]:
+    """The accounts that differ, each with the titles of all whose equity was the same all the time."""
+    found: list[tuple[AgentReport, list[str]]] = []
+    for agent in agents:
+        same = (
+            titles
+            for other, titles in found
+            if np.array_equal(other.curve.equity_usd, agent.curve.equity_usd)
+        )
+        titles = next(same, None)
+        if titles is None:
+            found.append((agent, [agent.title]))
+        else:
+            titles.append(agent.title)
+    return found
+
+
 def _legend(agents: Sequence[AgentReport]) -> str:
     entries = (
-        f"<span style='color:{COLOURS[number % len(COLOURS)]}'>&#9632;</span> {escape(agent.title)}"
-        for number, agent in enumerate(agents)
+        f"<span style='color:{COLOURS[number % len(COLOURS)]}'>&#9632;</span> {escape(' = '.join(titles))}"
+        for number, (_, titles) in enumerate(apart(agents))
     )
-    return f"<p class=small>{'&ensp; '.join(entries)}</p>"
+    return f"<p class=small>{'<br>'.join(entries)}</p>"
 
 
 def mean_picture(agents: Sequence[AgentReport]) -> str:
@@ -184,7 +222,7 @@ def mean_picture(agents: Sequence[AgentReport]) -> str:
     known = [(agent, agent.figures.mean_trade_pct) for agent in agents]
     bounds = [0.0]
     for agent, mean in known:
-        bounds += [mean.low, mean.high] if mean is not None else []
+        bounds += [each for each in (mean.mean, mean.low, mean.high) if each is not None] if mean else []
         bounds += [agent.random.low_pct, agent.random.high_pct] if agent.random is not None else []
     low, high = min(bounds) - 0.5, max(bounds) + 0.5
     left, row = 260, 26
@@ -211,10 +249,12 @@ def mean_picture(agents: Sequence[AgentReport]) -> str:
             )
         if mean is not None:
             colour = COLOURS[number % len(COLOURS)]
-            body.append(
-                f"<line x1={x(mean.low):.1f} x2={x(mean.high):.1f} y1={y:.0f} y2={y:.0f} stroke='{colour}'"
-                f" stroke-width=2 /><circle cx={x(mean.mean):.1f} cy={y:.0f} r=4 fill='{colour}'/>"
-            )
+            if mean.low is not None and mean.high is not None:
+                body.append(
+                    f"<line x1={x(mean.low):.1f} x2={x(mean.high):.1f} y1={y:.0f} y2={y:.0f}"
+                    f" stroke='{colour}' stroke-width=2 />"
+                )
+            body.append(f"<circle cx={x(mean.mean):.1f} cy={y:.0f} r=4 fill='{colour}'/>")
     return _svg(body, int(height))
 
 

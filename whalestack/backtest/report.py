@@ -41,13 +41,21 @@ class AgentReport:
         if mean is None:
             return "No trade: nothing can be said."
         came = f"{self.figures.pnl_pct:+.2f} % of the equity in {self.figures.trades} trades"
-        sure = f"mean trade {mean.mean:+.2f} %, 95 % between {mean.low:+.2f} and {mean.high:+.2f}"
+        sure = f"mean trade {mean}"
         few = f"; {self.figures.trades} trades are few" if self.figures.trades < FEW_TRADES else ""
         if self.figures.pnl_pct < 0:
             return f"It loses: {came}; {sure}{few}."
-        if mean.low <= 0 or few:
+        if not self.is_sure:
             return f"No profit that can be told from chance: {came}; {sure}{few}."
         return f"It gains: {came}; {sure}{few}."
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the mean of enough trades is above zero with 95 % confidence."""
+        mean = self.figures.mean_trade_pct
+        return (
+            self.figures.trades >= FEW_TRADES and mean is not None and mean.low is not None and mean.low > 0
+        )
 
     def row(self) -> dict[str, object]:
         """The line of the table that compares traders."""
@@ -63,8 +71,8 @@ class AgentReport:
             "in_trade_pct": round(self.curve.time_in_trade_pct, 1),
             "hold_h": round(figures.hold_h, 1),
             "mean_trade_pct": None if mean is None else round(mean.mean, 2),
-            "from": None if mean is None else round(mean.low, 2),
-            "to": None if mean is None else round(mean.high, 2),
+            "mean_from": None if mean is None or mean.low is None else round(mean.low, 2),
+            "mean_to": None if mean is None or mean.high is None else round(mean.high, 2),
             "random_pct": None if random is None else round(random.mean_trade_pct, 2),
             "beats_random_pct": None if random is None else round(random.beaten_pct, 1),
         }
@@ -90,20 +98,19 @@ class Report:
     @property
     def headline(self) -> str:
         """The first line: if money is lost, it says so."""
-        losing = [each for each in self.agents if each.figures.pnl_pct < 0]
-        sure = [
-            each
-            for each in self.agents
-            if each.figures.mean_trade_pct is not None
-            and each.figures.mean_trade_pct.low > 0
-            and each.figures.trades >= FEW_TRADES
-        ]
         if len(self.agents) == 1:
             return self.agents[0].verdict
-        told = f"{len(losing)} of {len(self.agents)} traders lose money"
+        losing = sum(each.figures.pnl_pct < 0 for each in self.agents)
+        sure = sum(each.is_sure for each in self.agents)
+        told = f"{losing} of {len(self.agents)} traders lose money"
+        if sure:
+            return (
+                f"{told}; of {sure} the mean of {FEW_TRADES} trades or more is above zero with 95 % "
+                "confidence, counted one by one: of many that are tried, some look good by chance."
+            )
         return (
-            f"{told}; of {len(sure)} the mean of {FEW_TRADES} trades or more is above zero "
-            "with 95 % confidence, counted one by one."
+            f"{told}; none has {FEW_TRADES} trades or more whose mean is above zero with 95 % confidence: "
+            "a profit that can be told from chance is not shown."
         )
 
     def as_json(self) -> dict[str, Any]:

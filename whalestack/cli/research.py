@@ -84,7 +84,7 @@ def backtest(
     if html is not None:
         from whalestack.backtest.page import page
 
-        html.write_text(page(result.report))
+        html.write_text(page(result.report, result.notes))
 
 
 def _stored(request: Request) -> Candles:
