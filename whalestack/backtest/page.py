@@ -29,7 +29,7 @@ h1{font-size:26px;margin-bottom:4px}h2{font-size:19px;margin-top:36px}h3{font-si
 table{border-collapse:collapse;font-size:13px;margin:10px 0;font-variant-numeric:tabular-nums}
 th,td{padding:4px 7px;text-align:right;
 border-bottom:1px solid #e5e7eb;white-space:nowrap}
-th{color:#4b5563;font-weight:600}th:first-child,td:first-child{text-align:left}
+th{color:#4b5563;font-weight:600;white-space:normal;vertical-align:bottom}th:first-child,td:first-child{text-align:left}
 .wide{overflow-x:auto}th:first-child,td:first-child{position:sticky;left:0;background:#fff}
 .picture{overflow-x:auto}svg{width:100%;min-width:620px;max-width:1000px;height:auto}
 text{font:12px system-ui,sans-serif;fill:#4b5563}
@@ -60,7 +60,6 @@ def page(report: Report, notes: Sequence[str] = ()) -> str:
         f"<p class=small>{escape(_what(report))}</p><p class='{kind}'>{escape(report.headline)}</p>",
         f"<p>Buying and holding every coin: {report.buy_and_hold_pct:+.2f} %.</p>",
         f"<p class=small>{UNPROVEN}</p>",
-        *_notes(notes),
         "<h2>Traders side by side</h2>",
         _table([each.row() for each in report.agents]),
         "<h2>Equity</h2>",
@@ -71,6 +70,7 @@ def page(report: Report, notes: Sequence[str] = ()) -> str:
         " where the means of random entries with the same exits lie, 95 % of them.</p>",
         mean_picture(report.agents),
         *(_agent(each) for each in report.agents),
+        *_notes(notes),
         _data(report),
         "</html>",
     ]
@@ -219,7 +219,7 @@ def _legend(agents: Sequence[AgentReport]) -> str:
 
 def mean_picture(agents: Sequence[AgentReport]) -> str:
     """Each account's mean trade with its interval, before that of random entries."""
-    known = [(agent, agent.figures.mean_trade_pct) for agent in agents]
+    known = [(agent, agent.figures.mean_trade_pct) for agent, _ in apart(agents)]
     bounds = [0.0]
     for agent, mean in known:
         bounds += [each for each in (mean.mean, mean.low, mean.high) if each is not None] if mean else []
