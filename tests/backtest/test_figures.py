@@ -107,6 +107,23 @@ def test_random_entries_know_neither_the_way_nor_the_moment() -> None:
     assert first.low_pct <= first.mean_trade_pct <= first.high_pct
 
 
+def test_where_nothing_moves_random_entries_lose_exactly_their_costs() -> None:
+    """A taker's fee and the slippage at both ends, whenever they begin."""
+    still = candles(coins=1, bars=200)
+    still.coins[0].rows[300].values[:4] = 1.0
+    series = {symbol: coin.series for symbol, coin in market(still).coins.items()}
+    settings = {"bold": Settings(_env_file=None, slippage_pct=0.05)}  # type: ignore[call-arg]
+
+    found = random_entries(
+        [TRADE], series, settings, begin_ms=START_MS, end_ms=START_MS + 10 * HOUR_MS, seed=4, fees=Fees()
+    )
+
+    assert found is not None
+    expected = -(2 * 0.055 + 2 * 0.05)
+    assert (found.low_pct, found.mean_trade_pct, found.high_pct) == pytest.approx((expected,) * 3)
+    assert found.beaten_pct == 100.0
+
+
 def test_holding_costs_two_fees() -> None:
     series = {symbol: coin.series for symbol, coin in market(candles(coins=1, bars=100)).coins.items()}
     coin = series["COIN0USDT"]
