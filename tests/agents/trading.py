@@ -85,8 +85,8 @@ def build_trading(
     canceller = OrderCanceller(exchange=exchange, sleep=sleep)
     reaper = PlanReaper(db=db, live=live, clock=clock, canceller=canceller, asker=asker)
     closer = PositionCloser(db=db, exchange=exchange, clock=clock, sender=sender)
-    mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock)
     pace = RedisMovePace(redis_client)
+    mover = StopMover(db=db, exchange=exchange, settings=settings, clock=clock, pace=pace)
     desks = {
         trader.autotrader_name: Desk(
             db=db, exchange=exchange, live=live, settings=trader, clock=clock, kill_switch=kill_switch
@@ -124,11 +124,10 @@ def build_trading(
             settings=settings,
             clock=clock,
             mover=mover,
-            pace=pace,
             sleep=sleep,
         ),
         stop_watchdog=StopWatchdog(
-            db=db, exchange=exchange, settings=settings, clock=clock, mover=mover, pace=pace, closer=closer
+            db=db, exchange=exchange, settings=settings, clock=clock, mover=mover, closer=closer
         ),
         reconciler=Reconciler(
             db=db,

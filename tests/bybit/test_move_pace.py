@@ -14,11 +14,16 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from whalestack.clients.bybit.move_pace import DOCUMENTED_LIMIT, RedisMovePace
+from whalestack.clients.bybit.errors import (
+    BybitOutcomeUnknown,
+    BybitRateLimited,
+    BybitRefused,
+    BybitUnavailable,
+)
+from whalestack.clients.bybit.move_pace import DOCUMENTED_LIMIT, MoveNotFree, RedisMovePace
 from whalestack.clients.bybit.rate_budget import EndpointBudget, wall_clock_ms
 from whalestack.config import Settings
 from whalestack.db.state_redis import state_client
-from whalestack.errors import TryAgain
 
 LONG_MS = 60_000
 
@@ -35,11 +40,10 @@ def pace(client: redis.Redis, *, limit: int = 10, window_ms: int = LONG_MS, **mo
     return RedisMovePace(client, known=lambda: told, window_ms=window_ms, **more)  # type: ignore[arg-type]
 
 
-def take(of: RedisMovePace, *, urgent: bool = False, outcome: str = "done") -> bool:
-    """Whether a counted turn was given; it is used."""
-    with of.turn(urgent=urgent) as turn:
-        turn.take(lambda: outcome)
-        return bool(turn.token)
+def take(of: RedisMovePace, *, urgent: bool = False) -> bool:
+    """Take a turn and use it at once; True, or it raises."""
+    with of.turn(urgent=urgent):
+        return True
 
 
 @examples(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -51,18 +55,17 @@ def test_no_sliding_window_holds_more_calls_than_the_limit(
     client.flushdb()
     window_ms, counted, lock = 80, list[float](), threading.Lock()
 
-    def exchange(rng: random.Random) -> str:
+    def exchange(rng: random.Random) -> None:
         time.sleep(rng.uniform(0.0, 0.02))
         with lock:
             counted.append(time.monotonic())
         time.sleep(rng.uniform(0.0, 0.02))
-        return "done"
 
     def work(number: int) -> None:
         rng, mine = random.Random(seed * 10 + number), pace(client, limit=limit, window_ms=window_ms)
         for _ in range(5):
-            with mine.turn(urgent=rng.random() < 0.3) as turn:
-                turn.take(lambda: exchange(rng))
+            with mine.turn(urgent=rng.random() < 0.3):
+                exchange(rng)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
     for thread in threads:
@@ -79,7 +82,7 @@ def test_following_leaves_room_for_protecting(client: redis.Redis) -> None:
     """Nine of ten turns are for moves that follow the profit; the last is there at once."""
     one, other = pace(client, patience_s=0.0), pace(client)
     assert [take(one) for _ in range(9)] == [True] * 9
-    with pytest.raises(TryAgain), one.turn():
+    with pytest.raises(MoveNotFree), one.turn():
         pass
     assert take(other, urgent=True)
 
@@ -87,40 +90,44 @@ def test_following_leaves_room_for_protecting(client: redis.Redis) -> None:
 def test_while_a_protecting_move_waits_no_following_one_gets_a_turn(client: redis.Redis) -> None:
     """Not even where a turn becomes free meanwhile."""
     follows, protects = pace(client, patience_s=0.0), pace(client)
-    with follows.turn() as held:
-        assert all(take(protects, urgent=True) for _ in range(9))
-        assert protects._ask("waits", True) > 0
-        assert not held.is_taken
-    with pytest.raises(TryAgain), follows.turn():
+    assert all(take(protects, urgent=True) for _ in range(10))
+    assert protects._ask("waits", True) > 0
+    client.delete(protects._turns)
+    with pytest.raises(MoveNotFree), follows.turn():
         pass
     assert protects._ask("waits", True) == 0
-    client.delete(protects._turns)
     assert take(follows)
 
 
-def test_a_turn_that_was_not_used_is_free_again(client: redis.Redis) -> None:
-    """A look that found nothing to do costs nobody a move."""
-    one = pace(client, limit=2, patience_s=0.0)
-    for _ in range(5):
-        with one.turn():
+@pytest.mark.parametrize(
+    ("error", "is_over"),
+    [
+        (BybitRefused("no", code=10001), True),
+        (BybitUnavailable("nothing was sent"), True),
+        (BybitOutcomeUnknown("no answer"), False),
+        (ZeroDivisionError(), False),
+    ],
+)
+def test_a_call_without_an_answer_keeps_its_turn(
+    client: redis.Redis, error: Exception, is_over: bool
+) -> None:
+    """It may still arrive; one that was answered counts for a second from then on."""
+    one = pace(client, limit=2, window_ms=1, patience_s=0.05)
+    with pytest.raises(type(error)), one.turn():
+        raise error
+    if is_over:
+        assert take(one)
+    else:
+        with pytest.raises(MoveNotFree), one.turn():
             pass
-    assert take(one)
-
-
-def test_a_call_without_an_answer_keeps_its_turn(client: redis.Redis) -> None:
-    """It may still arrive."""
-    one = pace(client, limit=2, window_ms=1, patience_s=0.0)
-    with pytest.raises(ZeroDivisionError), one.turn() as turn:
-        turn.take(lambda: str(1 / 0))
-    with pytest.raises(TryAgain), one.turn():
-        pass
 
 
 def test_after_a_refusal_everybody_pauses_as_long_as_bybit_says(client: redis.Redis) -> None:
     told = EndpointBudget(10, 0, wall_clock_ms() + 700)
     one, other = RedisMovePace(client, known=lambda: told), pace(client, patience_s=0.0)
-    take(one, outcome="limited")
-    with pytest.raises(TryAgain), other.turn():
+    with pytest.raises(BybitRateLimited), one.turn():
+        raise BybitRateLimited("10006")
+    with pytest.raises(MoveNotFree), other.turn():
         pass
     assert 0.4 < other._ask("next", False) <= 0.7
 
@@ -129,7 +136,7 @@ def test_the_limit_is_the_one_that_bybit_tells(client: redis.Redis) -> None:
     """Before its first answer the documented one."""
     unknown = RedisMovePace(client, window_ms=LONG_MS, patience_s=0.0)
     assert sum(take(unknown) for _ in range(DOCUMENTED_LIMIT - 1)) == DOCUMENTED_LIMIT - 1
-    with pytest.raises(TryAgain), unknown.turn():
+    with pytest.raises(MoveNotFree), unknown.turn():
         pass
     assert take(pace(client, limit=20, patience_s=0.0))
 
@@ -139,7 +146,9 @@ def test_without_redis_every_turn_is_given_at_once(settings: Settings) -> None:
     away = settings.model_copy(update={"redis_state_url": SecretStr("redis://127.0.0.1:1/0")})
     alone = RedisMovePace(state_client(away, timeout_s=0.5))
     began_s = time.monotonic()
-    assert [take(alone, urgent=urgent) for urgent in (False, True)] == [False, False]
+    for urgent in (False, True):
+        with alone.turn(urgent=urgent):
+            pass
     assert time.monotonic() - began_s < 1.0
 
 
@@ -153,5 +162,7 @@ def test_where_none_is_free_a_protecting_move_goes_all_the_same(client: redis.Re
     told = EndpointBudget(1, 0, 0)
     one = RedisMovePace(client, lambda: told, LONG_MS, sleep=sleep, now_s=lambda: now_s[0])
     assert take(one, urgent=True)
-    assert not take(one, urgent=True)
+    assert now_s[0] == 0.0
+    assert take(one, urgent=True)
+    assert client.zcard(one._turns) == 1
     assert now_s[0] == pytest.approx(2.0, abs=0.1)

@@ -8,22 +8,22 @@ minute bars of the database tell it, those that were fetched for a gap among the
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from whalestack.agents.patience import at_least_real
 from whalestack.agents.pnl import POSITION_EXEC_TYPES, profit_pct
-from whalestack.agents.stop_mover import StopMove, StopMover
+from whalestack.agents.stop_mover import LIMITED, StopMove, StopMover
 from whalestack.agents.target_extension import extended_target, is_nearly_there
 from whalestack.agents.trailing_watch import best_price, next_watch
-from whalestack.clients.bybit.move_pace import LIMITED, MovePace, Turn
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
@@ -47,6 +47,9 @@ LOOK = "look"
 LOOK_TAKES_S = 2.0
 # A refusal for coming too often changed nothing: the move is made again, after a pause of real seconds.
 LIMITED_ATTEMPTS, LIMITED_PAUSE_S = 4, 0.3
+# Of the messages about reached steps: so many at once keep Bybit's ten a second busy where a look takes
+# half a second, and what is chosen is never more than half a second old when it is moved.
+LOOKS_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,6 @@ class PositionMonitor:
         settings: the steps.
         clock: market time.
         mover: carries moves out.
-        pace: of all moves of the account.
         sleep: waits real seconds.
     """
 
@@ -87,7 +89,6 @@ class PositionMonitor:
         settings: Settings,
         clock: Clock,
         mover: StopMover,
-        pace: MovePace,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._db = db
@@ -96,7 +97,7 @@ class PositionMonitor:
         self._settings = settings
         self._clock = clock
         self._mover = mover
-        self._pace = pace
+        self._line = threading.BoundedSemaphore(LOOKS_AT_ONCE)
         self._sleep = sleep
         self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
 
@@ -108,39 +109,48 @@ class PositionMonitor:
             seen: a price that the streams saw; it may be over by now.
 
         Raises:
-            TryAgain: no price could be had, a leftover move could not be asked about, or no move was
-                free in time.
+            TryAgain: no price could be had, or a leftover move could not be asked about.
         """
-        with self._pace.turn() as turn:
-            return self._check(symbol, seen, turn)
+        with store.acting_alone(self._db.engine, symbol) as alone:
+            if alone is None:
+                return MonitorReport("busy")
+            position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
+            if (position is None or position.has_open_moves) and self._mover.settle_leftovers(alone, symbol):
+                position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
+            if position is None:
+                self._leave_watches({symbol: PriceWatch()})
+                return MonitorReport("no_trade")
+            return self._look(alone, position, seen)
 
     def check_reached(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
         """Look at the position with most at risk of all whose step is reached, `symbol`'s own or another.
 
         Each reached step sends one message and each message looks at one position, so all are looked
         at; but Bybit lets ten stops a second be moved, and where more are due the order counts: who
-        has waited for a turn chooses anew. A symbol whose price has fallen back meanwhile is looked
-        at now, with the price that was seen.
+        waits in line chooses when it is his turn. A symbol whose price has fallen back meanwhile is
+        looked at with the price that was seen.
 
         Raises:
             TryAgain: as `check_symbol`.
         """
         due = self._due(symbol, seen)
         report = MonitorReport("unchanged", looked=0)
-        for attempt in range(LIMITED_ATTEMPTS if due else 0):
-            with self._pace.turn() as turn:
-                if turn.waited or attempt:
+        if not due:
+            return report
+        with self._in_line() as waited:
+            for attempt in range(LIMITED_ATTEMPTS):
+                if waited or attempt:
                     due = self._due(symbol, seen)
-                report = self._check_first(due, symbol, seen, turn)
-            if report.outcome != LIMITED:
-                break
-            self._sleep(LIMITED_PAUSE_S)
+                report = self._check_first(due, symbol, seen)
+                if report.outcome != LIMITED:
+                    break
+                self._sleep(LIMITED_PAUSE_S)
         return report
 
     def check_all(self) -> MonitorReport:
         """Look at every open position; one that fails holds up no other.
 
-        Those with nothing to do are looked at together, without a lock and without a turn.
+        Those with nothing to do are looked at together, without a lock.
         """
         with self._db.engine.connect() as connection:
             positions = stop_looks.open_positions(connection, POSITION_EXEC_TYPES)
@@ -160,6 +170,17 @@ class PositionMonitor:
 
     # --- which ----------------------------------------------------------------------------
 
+    @contextmanager
+    def _in_line(self) -> Iterator[bool]:
+        """One of the few places for looks at reached steps; yields whether there was none at once."""
+        waited = not self._line.acquire(blocking=False)
+        if waited:
+            self._line.acquire()
+        try:
+            yield waited
+        finally:
+            self._line.release()
+
     def _due(self, symbol: str, seen: SeenPrice | None) -> list[str]:
         """Positions that may be looked at for a message about `symbol`, most at risk first."""
         try:
@@ -175,15 +196,13 @@ class PositionMonitor:
         # Its own step has been looked at since: what is left are others, or nothing.
         return due
 
-    def _check_first(
-        self, due: Sequence[str], symbol: str, seen: SeenPrice | None, turn: Turn
-    ) -> MonitorReport:
+    def _check_first(self, due: Sequence[str], symbol: str, seen: SeenPrice | None) -> MonitorReport:
         """Look at the first of them that no other worker is looking at."""
         chosen = next((each for each in due if len(due) == 1 or self._claims(each)), None)
         if chosen is None:
             return MonitorReport("busy", looked=0)
         try:
-            return self._check(chosen, seen if chosen == symbol else None, turn)
+            return self.check_symbol(chosen, seen if chosen == symbol else None)
         finally:
             if len(due) > 1:
                 self._release(chosen)
@@ -212,25 +231,11 @@ class PositionMonitor:
 
     # --- one look ---------------------------------------------------------------------------
 
-    def _check(self, symbol: str, seen: SeenPrice | None, turn: Turn) -> MonitorReport:
-        with store.acting_alone(self._db.engine, symbol) as alone:
-            if alone is None:
-                return MonitorReport("busy")
-            position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
-            if (position is None or position.has_open_moves) and self._mover.settle_leftovers(alone, symbol):
-                position = stop_looks.open_position(alone, symbol, POSITION_EXEC_TYPES)
-            if position is None:
-                self._leave_watches({symbol: PriceWatch()})
-                return MonitorReport("no_trade")
-            return self._look(alone, position, seen, turn)
-
-    def _look(
-        self, alone: Connection, position: OpenPosition, seen: SeenPrice | None, turn: Turn
-    ) -> MonitorReport:
+    def _look(self, alone: Connection, position: OpenPosition, seen: SeenPrice | None) -> MonitorReport:
         price = self._price(position.symbol)
         best = best_price(position, price, seen)
         move = self._move(position, price, best)
-        outcome = "unchanged" if move is None else turn.take(partial(self._mover.move, alone, move))
+        outcome = "unchanged" if move is None else self._mover.move(alone, move)
         failed = outcome in ("refused", LIMITED, "unknown")
         if not failed:
             # After a move that failed the watch stays where it is, and the streams call again.

@@ -22,6 +22,7 @@ from whalestack.agents import messages
 from whalestack.agents.outbox import delivery, message_rows
 from whalestack.agents.trade_news import END_PLANS_TASK
 from whalestack.clients.bybit.errors import BybitRateLimited
+from whalestack.clients.bybit.move_pace import MoveNotFree, MovePace
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
@@ -34,6 +35,10 @@ from whalestack.dispatch import Job
 from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome
 
 log = structlog.get_logger(__name__)
+
+PROTECTING = ("protect", "restore")
+# The outcome of a move that changed nothing and may be made again at once.
+LIMITED = "limited"
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,17 @@ class StopMover:
         exchange: where stops are.
         settings: which channels hear of it.
         clock: market time.
+        pace: of all moves of the account; those that protect a position go first.
     """
 
-    def __init__(self, *, db: Database, exchange: ExchangePort, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, *, db: Database, exchange: ExchangePort, settings: Settings, clock: Clock, pace: MovePace
+    ) -> None:
         self._db = db
         self._exchange = exchange
         self._settings = settings
         self._clock = clock
+        self._pace = pace
 
     def move(self, alone: Connection, move: StopMove) -> str:
         """Carry out one move.
@@ -83,18 +92,19 @@ class StopMover:
             move: what to do.
 
         Returns:
-            done, refused, limited where Bybit refused it for coming too often, or unknown where no
-            answer came and the position could not be asked.
+            done, refused, limited where no more stops may be moved just now, or unknown where no answer
+            came and the position could not be asked.
         """
         intent = self._write_intent(alone, move)
         try:
-            self._exchange.set_stops(move.symbol, stop_loss=move.new_stop, take_profit=move.new_target)
+            with self._pace.turn(urgent=move.action in PROTECTING):
+                self._exchange.set_stops(move.symbol, stop_loss=move.new_stop, take_profit=move.new_target)
         except UnknownOutcome:
             return self._ask(alone, intent)
         except (TryAgain, GiveUp, StopAndTell) as error:
             log.warning("stop_not_moved", symbol=move.symbol, error=type(error).__name__)
             self._close(alone, intent, "refused", f"{type(error).__name__}: {error}")
-            return "limited" if isinstance(error, BybitRateLimited) else "refused"
+            return LIMITED if isinstance(error, MoveNotFree | BybitRateLimited) else "refused"
         return self._done(alone, intent)
 
     def settle_leftovers(self, alone: Connection, symbol: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -17,7 +16,6 @@ from whalestack.agents.alerts import alert
 from whalestack.agents.pnl import direction_of, profit_pct
 from whalestack.agents.position_closer import PositionCloser
 from whalestack.agents.stop_mover import StopMove, StopMover
-from whalestack.clients.bybit.move_pace import MovePace
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
@@ -59,7 +57,6 @@ class StopWatchdog:
         settings: the farthest stop, and who is told.
         clock: market time.
         mover: carries moves out.
-        pace: of all moves of the account; here they go first.
         closer: closes what is past its stop.
     """
 
@@ -71,7 +68,6 @@ class StopWatchdog:
         settings: Settings,
         clock: Clock,
         mover: StopMover,
-        pace: MovePace,
         closer: PositionCloser,
     ) -> None:
         self._db = db
@@ -79,7 +75,6 @@ class StopWatchdog:
         self._settings = settings
         self._clock = clock
         self._mover = mover
-        self._pace = pace
         self._closer = closer
 
     def run(self) -> WatchdogReport:
@@ -141,8 +136,7 @@ class StopWatchdog:
         if (price - stop) * sign(direction) <= 0:
             return self._close(position.symbol, price, stop)
         move = self._move(position, trade, direction, price, stop, action, scanner)
-        with self._pace.turn(urgent=True) as turn:
-            outcome = turn.take(partial(self._mover.move, alone, move))
+        outcome = self._mover.move(alone, move)
         log.warning("position_protected", symbol=position.symbol, stop=str(stop), outcome=outcome)
         if outcome != "done":
             self._alert(position.symbol, "failed", f"has no sound stop; setting {stop:f} was {outcome}")

@@ -165,7 +165,13 @@ class Agents(Scanners):
     def stop_mover(self) -> StopMover:
         from whalestack.agents.stop_mover import StopMover
 
-        return StopMover(db=self.db, exchange=self.bybit, settings=self.settings, clock=self.clock)
+        return StopMover(
+            db=self.db,
+            exchange=self.bybit,
+            settings=self.settings,
+            clock=self.clock,
+            pace=self.move_pace,
+        )
 
     @cached_property
     def move_pace(self) -> MovePace:
@@ -186,7 +192,6 @@ class Agents(Scanners):
             settings=self.settings,
             clock=self.clock,
             mover=self.stop_mover,
-            pace=self.move_pace,
         )
 
     @cached_property
@@ -199,7 +204,6 @@ class Agents(Scanners):
             settings=self.settings,
             clock=self.clock,
             mover=self.stop_mover,
-            pace=self.move_pace,
             closer=self.position_closer,
         )
 

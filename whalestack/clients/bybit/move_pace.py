@@ -1,7 +1,7 @@
 """One pace for all moves of stops of the account, kept in Redis, in real time.
 
 Bybit lets an account move ten stops in any second; more are refused, and each refusal is a moment
-lost to a stop that could have been moved. So whoever moves a stop takes a turn first.
+lost to a stop that could have been moved. So whoever moves a stop takes a turn right before the call.
 
 - A turn counts from when it is given until a second after its answer came. Bybit counts the call
   somewhere between, so at no moment has it counted more calls in a second than turns are out.
@@ -24,8 +24,9 @@ from typing import Protocol, cast
 import redis
 import structlog
 
+from whalestack.clients.bybit.errors import BybitRateLimited
 from whalestack.clients.bybit.rate_budget import EndpointBudget, wall_clock_ms
-from whalestack.errors import TryAgain
+from whalestack.errors import GiveUp, StopAndTell, TryAgain
 
 log = structlog.get_logger(__name__)
 
@@ -40,8 +41,6 @@ URGENT_PATIENCE_S = 2.0
 # Turns whose answer is on its way come back sooner than they seem to.
 LONGEST_NAP_S = 0.05
 LONGEST_PAUSE_MS, LEAST_PAUSE_MS = 1000, 50
-# Outcomes of a move (`whalestack.agents.stop_mover`).
-LIMITED, NO_ANSWER = "limited", ("", "unknown")
 
 _TAKE = """
 local now = redis.call('TIME')
@@ -65,49 +64,29 @@ return {0, math.max(1, math.ceil(frees[2] - now))}
 """
 
 # The clock is cut to whole ms: one more, or a call could leave a fraction of one too early.
-_GIVE_BACK = """
+_ANSWERED = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-if ARGV[2] == '0' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[2], 1, 'PX', ARGV[3]) end
 return redis.call('ZADD', KEYS[1], 'XX', now + tonumber(ARGV[2]) + 1, ARGV[1])
 """
 
 
-@dataclass
-class Turn:
-    """The right to move one stop.
-
-    Args:
-        token: of this turn, empty where nobody counts.
-        waited: it was not given at once, so what was known before may be old.
-        is_taken: a call was made, or may have been.
-        outcome: of the move; empty while none is known.
-    """
-
-    token: str = ""
-    waited: bool = False
-    is_taken: bool = False
-    outcome: str = ""
-
-    def take(self, move: Callable[[], str]) -> str:
-        """Use the turn for a move; returns its outcome."""
-        self.is_taken = True
-        self.outcome = move()
-        return self.outcome
+class MoveNotFree(TryAgain):
+    """No turn came in time; nothing was sent."""
 
 
 class MovePace(Protocol):
     """Gives out turns."""
 
-    def turn(self, *, urgent: bool = False) -> AbstractContextManager[Turn]:
-        """Wait for a turn, hold it while the block runs, give it back after.
+    def turn(self, *, urgent: bool = False) -> AbstractContextManager[None]:
+        """Wait for a turn, and hold it while the block makes its call.
 
         Args:
             urgent: protects a position; passes all that are not.
 
         Raises:
-            TryAgain: there is none within `PATIENCE_S`. Never where it is urgent.
+            MoveNotFree: there is none within `PATIENCE_S`. Never where it is urgent.
         """
 
 
@@ -138,53 +117,57 @@ class RedisMovePace:
             f"ws:pace:stops:{name}" for name in ("turns", "urgent", "pause")
         )
         self._take = self.client.register_script(_TAKE)
-        self._give_back = self.client.register_script(_GIVE_BACK)
+        self._answered = self.client.register_script(_ANSWERED)
 
     @contextmanager
-    def turn(self, *, urgent: bool = False) -> Iterator[Turn]:
+    def turn(self, *, urgent: bool = False) -> Iterator[None]:
         """See `MovePace.turn`."""
-        turn = self._wait_urgent() if urgent else self._wait()
+        token = self._wait_urgent() if urgent else self._wait()
         try:
-            yield turn
-        finally:
-            # One whose call may still be on its way keeps its late time.
-            if turn.token and (turn.outcome not in NO_ANSWER or not turn.is_taken):
-                self._settle(turn)
+            yield
+        except BybitRateLimited:
+            self._settle(token, pause_ms=self._pause_ms())
+            raise
+        except (TryAgain, GiveUp, StopAndTell):
+            self._settle(token)
+            raise
+        # Of unknown outcome it may still be on its way: then the turn keeps its late time.
+        self._settle(token)
 
-    def _wait(self) -> Turn:
-        began_s = self.now_s()
+    def _wait(self) -> str | None:
+        deadline_s = self.now_s() + self.patience_s
         if not self._line.acquire(timeout=self.patience_s):
             raise self._none_free()
         try:
-            return self._ask_until(began_s + self.patience_s, urgent=False, began_s=began_s)
+            return self._ask_until(deadline_s, urgent=False)
         finally:
             self._line.release()
 
-    def _wait_urgent(self) -> Turn:
-        began_s = self.now_s()
+    def _wait_urgent(self) -> str | None:
         try:
-            return self._ask_until(began_s + URGENT_PATIENCE_S, urgent=True, began_s=began_s)
-        except TryAgain:
+            return self._ask_until(self.now_s() + URGENT_PATIENCE_S, urgent=True)
+        except MoveNotFree:
             # Better refused by Bybit than never asked.
-            return Turn()
+            return None
 
-    def _ask_until(self, deadline_s: float, *, urgent: bool, began_s: float) -> Turn:
+    def _ask_until(self, deadline_s: float, *, urgent: bool) -> str | None:
+        """The token of a turn, None where nobody counts."""
         token = uuid.uuid4().hex
         while True:
             try:
                 pause_s = self._ask(token, urgent)
             except redis.RedisError as error:
                 log.warning("moves_not_paced", error=type(error).__name__)
-                return Turn()
+                return None
             if pause_s <= 0:
-                return Turn(token, waited=self.now_s() - began_s > LONGEST_NAP_S / 10)
+                return token
             left_s = deadline_s - self.now_s()
             if left_s <= 0:
                 raise self._none_free()
             self.sleep(min(pause_s, left_s, LONGEST_NAP_S))
 
-    def _none_free(self) -> TryAgain:
-        return TryAgain(f"no move of a stop was free within {self.patience_s:g} s")
+    def _none_free(self) -> MoveNotFree:
+        return MoveNotFree(f"no move of a stop was free within {self.patience_s:g} s")
 
     def _ask(self, token: str, urgent: bool) -> float:
         """Take a turn and return 0, or the real seconds until one may be free."""
@@ -203,12 +186,12 @@ class RedisMovePace:
         given, wait_ms = cast("list[int]", self._take(keys, arguments))
         return 0.0 if given else wait_ms / 1000
 
-    def _settle(self, turn: Turn) -> None:
-        """Count the turn from its answer on, or give it back unused; after a refusal all pause."""
-        pause_ms = self._pause_ms() if turn.outcome == LIMITED else 0
-        counts_ms = self.window_ms if turn.is_taken else 0
+    def _settle(self, token: str | None, pause_ms: int = 0) -> None:
+        """Count the turn from its answer on; after a refusal all pause."""
+        if token is None:
+            return
         try:
-            self._give_back([self._turns, self._pause], [turn.token, counts_ms, pause_ms])
+            self._answered([self._turns, self._pause], [token, self.window_ms, pause_ms])
         except redis.RedisError:
             # It counts a little longer than it needs to, which errs on the safe side.
             return
