@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from whalestack.db.map_heads import Head, put_heads
-from whalestack.db.models import CoinLiquidationPattern, CoinRanking, LiquidationCluster, LiquidationSnapshot
+from whalestack.db.models import (
+    Candle,
+    CoinLiquidationPattern,
+    CoinRanking,
+    LiquidationCluster,
+    LiquidationSnapshot,
+)
 from whalestack.math.timeframes import TIMEFRAMES
 
 # Ahead of the clock: what the running rounds store meanwhile must not take the place of these rows.
@@ -85,6 +91,14 @@ def put_maps(session: Session, symbol: str, price: float, target: float, now: da
             horizon_at=text("now() + interval '10 years'"),
         )
     )
+
+
+def highest_since(session: Session, symbol: str, since: datetime) -> float:
+    """The highest price of the minute bars since a moment, 0 without any."""
+    highest = select(func.max(Candle.high)).where(
+        Candle.symbol == symbol, Candle.interval == "1", Candle.start_at >= since
+    )
+    return float(session.scalar(highest) or 0.0)
 
 
 def no_majors(symbols: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from http.client import HTTPConnection
 from typing import Self
 
-EVERY_S = 0.1
+EVERY_S = 0.25
 
 
 class Probe:

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 # The end of each stage, in the order in which they come; a stage begins where the one before ends.
 STAGES = (
     "stream_to_detector",
-    "detector_to_scan_task",
+    "detector_to_trade_task",
     "signal_row",
-    "signal_to_trade_task",
+    "plan_claimed",
     "guards_freshness_plan",
     "intent_commit_and_leverage",
     "sent_commit_and_place",
@@ -95,10 +95,11 @@ def journeys(
         events: the simulator's record.
     """
     rows = {row.symbol: row for row in session.execute(_ROWS)}
-    seen, considered = (
-        log_moments(logs / f"{name}.log", event)
-        for name, event in (("streams", "trigger_seen"), ("worker-scan", "signal_considered"))
-    )
+    seen = log_moments(logs / "streams.log", "trigger_seen")
+    # In `scan`, where the minute's scanner was quicker than the streams' message.
+    considered = log_moments(logs / "worker-trade.log", "signal_considered")
+    for symbol, moments in log_moments(logs / "worker-scan.log", "signal_considered").items():
+        considered[symbol] = sorted(considered[symbol] + moments)
     accepted = {
         event.get("link_id"): float(event["real_ms"]) for event in events if event["kind"] == "order_accepted"
     }
