@@ -346,6 +346,10 @@ class FakeExchange:
     def fee_rates(self, symbol: str) -> FeeRates:
         return self._call("fee_rates", lambda: FeeRates(TAKER, MAKER))  # type: ignore[no-any-return]
 
+    def all_fee_rates(self) -> dict[str, FeeRates]:
+        """It tells those of one coin only."""
+        return self._call("all_fee_rates", dict)  # type: ignore[no-any-return]
+
     def key_info(self) -> KeyInfo:
         return self._call("key_info", lambda: self.key)  # type: ignore[no-any-return]
 

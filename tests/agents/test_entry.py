@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
 
 from tests.agents.world import SYMBOL, World
 from whalestack.clients.bybit.types import Side
@@ -359,3 +360,19 @@ def test_refusals_of_the_same_kind_are_told_once_an_hour(world: World) -> None:
     assert [signal.status for signal in world.signals if signal.occasion != world.signals[0].occasion] == [
         "refused"
     ] * 4
+
+
+def test_an_order_waits_for_nine_statements_of_the_database(world: World) -> None:
+    """Each is an answer that an order waits for; there were thirty-nine."""
+    signal_id = world.ready()
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(world.db.engine, "before_cursor_execute", note)
+    try:
+        assert world.act(signal_id).outcome == "sent"
+    finally:
+        event.remove(world.db.engine, "before_cursor_execute", note)
+    assert len(asked) == 9

@@ -13,7 +13,6 @@ from tests.agents.world import SYMBOL, World
 from whalestack.agents.kill_switch import KILL_KEY, KillSwitch
 from whalestack.clients.bybit.types import Side
 from whalestack.config import Settings
-from whalestack.db.models import Order
 from whalestack.db.state_redis import state_client
 from whalestack.errors import TryAgain
 
@@ -37,14 +36,15 @@ def test_it_stops_an_order_in_the_last_moment_before_it_is_sent(world: World) ->
     """Thrown as the intent is written: it is refused, not sent."""
     signal_id = world.ready()
 
-    def throw(*_: object) -> None:
-        world.agents.kill_switch.engage(reason="x", set_by="o")
+    def throw(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "insert into orders" in statement:
+            world.agents.kill_switch.engage(reason="x", set_by="o")
 
-    event.listen(Order, "after_insert", throw)
+    event.listen(world.db.engine, "after_cursor_execute", throw)
     try:
         world.act(signal_id)
     finally:
-        event.remove(Order, "after_insert", throw)
+        event.remove(world.db.engine, "after_cursor_execute", throw)
     assert [(order.status, order.reason) for order in world.orders] == [("refused", "kill_switch")]
     assert world.exchange.accepted == {}
 

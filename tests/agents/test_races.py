@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.agents.world import SYMBOL, World, execution_row
+from whalestack.agents import autotrader, plans
+from whalestack.agents.plan_inputs import PlanInputs
+from whalestack.config import Settings
 from whalestack.trader_list import parse_traders
 
 
@@ -104,18 +107,19 @@ def two_coins(world: World) -> tuple[int, int]:
     ],
 )
 def test_two_coins_planned_at_once_do_not_both_take_the_last_place(
-    world: World, limit: dict[str, float], code: str
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: dict[str, float], code: str
 ) -> None:
     """Both workers found room when they asked the guards: one plan of 16 % each, 20 % or one at most."""
     world.restart(world.settings.model_copy(update=limit))
     first, second = two_coins(world)
 
-    def meanwhile() -> None:
-        world.exchange.hooks.clear()
+    def meanwhile(inputs: PlanInputs, settings: Settings) -> object:
+        """The plan is made after the guards were asked."""
+        monkeypatch.setattr(autotrader, "make_plan", plans.make_plan)
         assert world.act(second).outcome == "sent"
+        return plans.make_plan(inputs, settings)
 
-    # The fees are asked for after the guards and before the plan.
-    world.exchange.hooks["fee_rates"] = meanwhile
+    monkeypatch.setattr(autotrader, "make_plan", meanwhile)
     assert world.act(first).reasons == (code,)
     assert [order.symbol for order in world.orders] == ["EVAAUSDT"]
 

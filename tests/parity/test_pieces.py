@@ -45,14 +45,18 @@ def job(task: str, symbol: str = "") -> Job:
 def test_held_jobs_leave_when_they_are_told_to_coin_by_coin() -> None:
     onward = RecordingDispatcher()
     held = HeldJobs(onward)
-    for each in (job("scan.spike_seen", "B"), job("trailing.check_symbol", "B"), job("scan.spike_seen", "A")):
+    for each in (
+        job("trade.spike_seen", "B"),
+        job("trailing.check_symbol", "B"),
+        job("trade.spike_seen", "A"),
+    ):
         held.send(each)
 
     assert onward.jobs == []
     held.let_go(lambda each: each.task.startswith("trailing."))
     assert onward.jobs == [job("trailing.check_symbol", "B")]
     held.let_go(lambda _: True)
-    assert onward.jobs[1:] == [job("scan.spike_seen", "A"), job("scan.spike_seen", "B")]
+    assert onward.jobs[1:] == [job("trade.spike_seen", "A"), job("trade.spike_seen", "B")]
 
 
 def test_a_mark_is_no_job() -> None:

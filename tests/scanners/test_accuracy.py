@@ -11,7 +11,8 @@ from sqlalchemy import insert, select, text
 from tests.scanners.market_rows import add_coin
 from whalestack.clock import ManualClock
 from whalestack.config import Settings
-from whalestack.db.accuracy_store import five_minute_bars, latest_table, rows_about, store_rows
+from whalestack.db.accuracy_store import five_minute_bars, latest_table, store_rows
+from whalestack.db.coin_inputs import coin_inputs
 from whalestack.db.engine import Database
 from whalestack.db.models import AccuracyRecord, LiquidationCluster
 from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
@@ -67,7 +68,7 @@ def test_the_table_is_measured_stored_and_read_back(
     assert (report.coins, report.clusters > 150) == (2, True)
     with db.begin() as work:
         table = latest_table(work.session)
-        about = rows_about(work.session, "AUSDT")
+    about = coin_inputs(db, "AUSDT", clock.now(), clock.now()).accuracy
     assert table is not None
     assert table[0] == clock.now()
     stored, made = ({(row.scope, row.group): row for row in rows} for rows in (table[1], report.rows))

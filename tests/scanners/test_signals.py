@@ -77,6 +77,16 @@ def test_a_watched_coin_that_triggers_makes_a_signal_a_message_and_a_job(
     assert job in dispatcher.jobs
 
 
+def test_who_has_the_traders_act_at_once_sends_them_no_job(
+    db: Database, scanner: SignalScanner, clock: ManualClock, dispatcher: RecordingDispatcher
+) -> None:
+    """The message leaves all the same."""
+    add_burst(db, clock)
+    add_ranking(db, "AUSDT", clock.now() - timedelta(minutes=1), 2)
+    assert scanner.consider("AUSDT", hand_on=False).signal_id is not None
+    assert {job.task for job in dispatcher.jobs} == {"broadcast.deliver"}
+
+
 @pytest.mark.parametrize(
     ("ranking", "reason"),
     [

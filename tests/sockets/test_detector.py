@@ -81,6 +81,7 @@ def test_a_trigger_is_told_again_only_after_its_cool_down(settings: Settings) ->
     assert first is not None
     assert again is not None
     assert (True, True) == (first.is_trigger, again.is_trigger)
+    assert (False, True) == (first.goes_on, again.goes_on)
     assert ("spike", None) == (first.refetch_reason, again.refetch_reason)
 
 

@@ -254,9 +254,9 @@ class TestOnAScriptedServer:
         clock.advance(1)
         server.say(ticker(clock, lastPrice="101.5", openInterest="1040"))
 
-        wait_until(lambda: scripted.tasks("scan.spike_seen"))
+        wait_until(lambda: scripted.tasks("trade.spike_seen"))
 
-        (told,) = scripted.tasks("scan.spike_seen")
+        (told,) = scripted.tasks("trade.spike_seen")
         assert ("AAAUSDT", clock.now_ms()) == (told["symbol"], told["seen_ms"])
         move = MarketMove(**told["move"])
         assert (101.5, 4.0) == (move.price, pytest.approx(move.oi_change_15m_pct))

@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy.orm import Session
-
 from whalestack.clients.bybit.types import Position, Wallet
-from whalestack.config import Settings
-from whalestack.db import trade_store
-from whalestack.db import trading_inputs as inputs
-from whalestack.db import trading_store as store
-from whalestack.db.models import Trade, TradePlan
+from whalestack.db.account_rows import AccountRows
 from whalestack.db.trading_inputs import EndedTrade
 
 _ZERO = Decimal(0)
@@ -64,29 +58,21 @@ class AccountFigures:
 
 
 def account_figures(
-    session: Session,
-    *,
-    wallet: Wallet,
-    positions: Sequence[Position],
-    agent_name: str,
-    settings: Settings,
-    now: datetime,
+    rows: AccountRows, *, wallet: Wallet, positions: Sequence[Position], agent_name: str, now: datetime
 ) -> AccountFigures:
     """Put the account together from both sides.
 
     Args:
-        session: open.
+        rows: our side, read after the exchange has answered.
         wallet, positions: as the exchange says, so that what a person holds counts too.
         agent_name: whose streak of stops counts.
-        settings: whose mode's trades count.
         now: market time.
     """
-    plans, trades = store.active_plans(session), trade_store.open_trades(session)
     return figures_of(
         wallet=wallet,
-        ended=inputs.ended_trades(session, settings.mode.value),
-        exposure=_exposure(plans, trades, positions),
-        holders=_holders(plans, trades),
+        ended=rows.ended,
+        exposure=exposure_by_symbol(rows, positions),
+        holders=holders(rows),
         agent_name=agent_name,
         now=now,
     )
@@ -151,29 +137,20 @@ def drawdown_pct(wallet: Wallet, ended: Iterable[EndedTrade]) -> float:
     return float(max(highest - wallet.equity_usd, _ZERO) / highest * 100) if highest > 0 else 0.0
 
 
-def exposure_by_symbol(session: Session, positions: Sequence[Position]) -> dict[str, Decimal]:
+def exposure_by_symbol(rows: AccountRows, positions: Iterable[Position]) -> dict[str, Decimal]:
     """What is held or may fill at any moment, USD, from the database and from these positions."""
-    return _exposure(store.active_plans(session), trade_store.open_trades(session), positions)
-
-
-def _exposure(
-    plans: Iterable[TradePlan], trades: Iterable[Trade], positions: Iterable[Position]
-) -> dict[str, Decimal]:
-    held: dict[str, Decimal] = {}
-    for plan in plans:
-        held[plan.symbol] = (plan.qty or _ZERO) * (plan.expected_entry_price or _ZERO)
-    for trade in trades:
-        held[trade.symbol] = max(held.get(trade.symbol, _ZERO), trade_store.exposure_usd(trade))
+    held = {plan.symbol: plan.usd for plan in rows.plans}
+    for trade in rows.trades:
+        held[trade.symbol] = max(held.get(trade.symbol, _ZERO), trade.usd)
     for position in positions:
         value = position.size * (position.mark_price or position.avg_price)
         held[position.symbol] = max(held.get(position.symbol, _ZERO), value)
     return held
 
 
-def _holders(plans: Iterable[TradePlan], trades: Iterable[Trade]) -> dict[str, str]:
+def holders(rows: AccountRows) -> dict[str, str]:
     """Symbol to agent; at most one plan and one trade hold a symbol, and a plan's trade is its own."""
-    entering = {plan.symbol: plan.agent_name for plan in plans}
-    return entering | {trade.symbol: trade.agent_name for trade in trades}
+    return {held.symbol: held.agent_name for held in (*rows.plans, *rows.trades)}
 
 
 def _stop_streak(trades: Iterable[EndedTrade]) -> int:

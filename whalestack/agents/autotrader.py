@@ -30,9 +30,10 @@ from whalestack.agents.patience import Patience
 from whalestack.agents.plans import PlannedTrade, make_plan
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.db import entering
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
-from whalestack.db.models import Signal, TradePlan
+from whalestack.db.models import Order, Signal, TradePlan
 from whalestack.dispatch import Job
 from whalestack.math.directions import as_direction
 from whalestack.math.refusals import Refusal
@@ -100,33 +101,35 @@ class Autotrader:
         Raises:
             TryAgain: something that the decision needs is away; the sweep enqueues it again.
         """
-        with self._db.begin() as work:
-            signal = work.session.get(Signal, signal_id)
-            if signal is None:
-                log.warning("signal_unknown", signal_id=signal_id)
-                return ActReport(signal_id, "unknown_signal")
-            plan = store.claim_plan(
-                work.session, signal, self.name, self._settings.autotrader_strategy, self._clock.now()
-            )
+        claimed = entering.claim_plan(
+            self._db, signal_id, self.name, self._settings.autotrader_strategy, self._clock.now()
+        )
+        if claimed is None:
+            log.warning("signal_unknown", signal_id=signal_id)
+            return ActReport(signal_id, "unknown_signal")
+        signal, plan = claimed
         if plan.status == "checking":
             return self._decide(signal, plan)
         if plan.status in store.ACTIVE_PLANS:
-            return self._send(signal_id, plan.id)
+            return self._resume(signal_id, plan.id)
         return ActReport(signal_id, "done")
+
+    def warm_up(self) -> None:
+        """Do what the first decision would otherwise wait for. Raises as `Desk.warm_up`."""
+        self._desk.warm_up()
 
     def _decide(self, signal: Signal, plan: TradePlan) -> ActReport:
         if self._is_too_old(signal):
             return self._refuse(signal, plan, [too_old(signal, self._clock.now())], status="expired")
-        state = self._desk.guard_state(signal.symbol)
+        look = self._desk.look(signal.symbol)
+        state = look.state
         refusals = all_refusals(state)
         if refusals or state.coin is None or state.tick is None:
             return self._refuse(signal, plan, refusals)
-        freshness = self._desk.freshness(signal.symbol, state.tick)
+        freshness = self._desk.freshness(look.known, state.tick)
         if freshness.stale:
             return self._refetch(signal, plan, freshness.stale)
-        inputs = self._desk.plan_inputs(
-            signal.symbol, as_direction(signal.direction), state.coin, state.tick, state.account, freshness
-        )
+        inputs = self._desk.plan_inputs(as_direction(signal.direction), state.coin, state.tick, look)
         planned = make_plan(inputs, self._settings)
         if isinstance(planned, Refusal):
             return self._refuse(signal, plan, [planned])
@@ -181,24 +184,30 @@ class Autotrader:
         ages_s: dict[str, float],
     ) -> ActReport:
         """Commit the plan with its intents, then send them."""
+        plan.equity_usd = account.equity_usd
         try:
             with self._db.begin() as work:
-                no_room = crowding(work.session, account, planned.size.notional_usd, self._settings)
-                store.lock_book(work.session, signal.symbol)
-                row = store.locked_plan(work.session, plan.id)
-                if row.status != "checking":
-                    return ActReport(signal.id, "done")
-                row.equity_usd, row.inputs = account.equity_usd, {**row.inputs, **ages_s}
+                no_room = crowding(
+                    work.session, signal.symbol, account, planned.size.notional_usd, self._settings
+                )
                 if no_room is None:
-                    plan_rows.write_entering(
-                        work.session, signal, row, planned, settings=self._settings, now=self._clock.now()
+                    orders = plan_rows.write_entering(
+                        work.session,
+                        signal,
+                        plan,
+                        planned,
+                        ages_s=ages_s,
+                        settings=self._settings,
+                        now=self._clock.now(),
                     )
+                else:
+                    store.note_inputs(work.session, plan, ages_s)
         except IntegrityError:
             # uq_trade_plans_active_symbol: another plan took the symbol between our look and now.
             return self._refuse(signal, plan, [self._taken(signal.symbol)])
         if no_room is not None:
             return self._refuse(signal, plan, [no_room])
-        return self._send(signal.id, plan.id)
+        return self._send(signal.id, plan, orders) if orders else ActReport(signal.id, "done")
 
     def _taken(self, symbol: str) -> Refusal:
         with self._db.begin() as work:
@@ -206,13 +215,16 @@ class Autotrader:
         who = holders[0] if holders else "another plan"
         return Refusal("symbol_taken", f"{who} entered {symbol} first")
 
-    def _send(self, signal_id: int, plan_id: int) -> ActReport:
+    def _resume(self, signal_id: int, plan_id: int) -> ActReport:
         """Send the intents of a plan; orders that left before are only asked about."""
         with self._db.begin() as work:
             plan = work.session.get_one(TradePlan, plan_id)
             orders = store.plan_orders(work.session, plan_id, ("intent", "sent", "unknown"))
+        return self._send(signal_id, plan, orders)
+
+    def _send(self, signal_id: int, plan: TradePlan, orders: Sequence[Order]) -> ActReport:
         statuses = self._sender.send_plan(plan, orders)
-        log.info("plan_sent", signal_id=signal_id, plan_id=plan_id, statuses=dict(Counter(statuses)))
+        log.info("plan_sent", signal_id=signal_id, plan_id=plan.id, statuses=dict(Counter(statuses)))
         return ActReport(signal_id, "sent" if statuses else "done", orders=statuses)
 
     # --- what the sweep calls -------------------------------------------------------------

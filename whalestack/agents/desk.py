@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
+import structlog
 
-from whalestack.agents.account import AccountFigures, account_figures
+from whalestack.agents.account import account_figures
 from whalestack.agents.guards import GuardState
-from whalestack.agents.kill_switch import KillSwitch
+from whalestack.agents.kill_switch import KillSwitch, either, of_rows
 from whalestack.agents.patience import Patience, at_least_real
 from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.agents.plans import trade_direction
 from whalestack.agents.targets import considered_ranges
-from whalestack.agents.trading_gate import read_gate
+from whalestack.agents.trading_gate import GATE, gate_of
+from whalestack.clients.bybit.errors import BybitRefused
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import FeeRates
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
 from whalestack.db import trading_inputs as inputs
-from whalestack.db.accuracy_store import rows_about
+from whalestack.db.account_rows import account_rows
+from whalestack.db.coin_inputs import CoinInputs, coin_inputs
 from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
-from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
+from whalestack.db.models import Coin, CoinLiquidationPattern, LiquidationCluster
 from whalestack.db.pattern_store import hourly_wicks
-from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
+from whalestack.math.accuracy_table import unproven_ranges
 from whalestack.math.directions import Direction, target_side
 from whalestack.math.timeframes import TIMEFRAMES
 from whalestack.math.wicks import WickStatistics
 from whalestack.scanners.coin_history import WICK_LOOKBACK, WICK_QUANTILE
+
+log = structlog.get_logger(__name__)
 
 JUST_HIT_WITHIN = timedelta(minutes=15)
 MAPS_COUNT_FOR = timedelta(days=1)
@@ -42,13 +46,25 @@ TICK_REAL_S = 3.0
 @dataclass(frozen=True)
 class Freshness:
     """How old each input of a plan is, market seconds. `stale` names what has to be made anew first:
-    maps, the coin's record, its thresholds. The rest are those inputs, for the plan."""
+    maps, the coin's record, its thresholds."""
 
     ages_s: Mapping[str, float]
     stale: tuple[str, ...]
-    map_times: dict[str, datetime]
-    record: dict[str, CoinLiquidationPattern]
-    threshold: CoinThreshold | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a coin and the account: for the guards, and for the plan if they let it pass.
+
+    Args:
+        state: what the guards judge.
+        known: of the coin.
+        fees: the account's rates for the coin, when they are there.
+    """
+
+    state: GuardState
+    known: CoinInputs
+    fees: Future[FeeRates]
 
 
 class Desk:
@@ -81,53 +97,68 @@ class Desk:
         self._kill_switch = kill_switch
         self._patience = Patience.from_settings(settings, clock)
         self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
-        self._fees: dict[str, tuple[datetime, FeeRates]] = {}
+        self._fees: tuple[datetime, dict[str, FeeRates]] | None = None
         # The exchange is far away: what it is asked for one decision is asked all at once. Each
         # thread keeps its connection.
         self._asking = ThreadPoolExecutor(3, thread_name_prefix="desk")
-        self._asked_fees: dict[str, Future[FeeRates]] = {}
 
-    def guard_state(self, symbol: str) -> GuardState:
-        """The state of things for the guards.
+    def look(self, symbol: str) -> Look:
+        """Ask and read everything that a decision needs, each of it once.
 
         Raises:
             TryAgain: the exchange or a store is away; that says nothing against the coin.
         """
         asked_wallet = self._asking.submit(self._exchange.wallet)
         asked_positions = self._asking.submit(self._exchange.positions)
-        self._ask_fee_rates(symbol)
-        tick, kill = self._live.get(symbol), self._kill_switch.state()
-        # Both answers before the rows: what fills in between is then in the rows.
-        wallet, positions, now = asked_wallet.result(), asked_positions.result(), self._clock.now()
-        with self._db.begin() as work:
-            return GuardState(
-                symbol=symbol,
+        asked_fees = self._asking.submit(self._fee_rates, symbol)
+        # While they are on their way: what does not depend on them.
+        tick, now = self._live.get(symbol), self._clock.now()
+        known = coin_inputs(self._db, symbol, now, now - MAPS_COUNT_FOR)
+        # Both answers before the account's rows: what fills in between is then in the rows.
+        wallet, positions = asked_wallet.result(), asked_positions.result()
+        in_redis, now = self._kill_switch.in_redis(), self._clock.now()
+        rows = account_rows(self._db, self._settings.mode.value)
+        state = GuardState(
+            symbol=symbol,
+            now=now,
+            settings=self._settings,
+            kill=either(of_rows(rows.switches), in_redis),
+            gate=gate_of(rows.switches.get(GATE)),
+            gate_max_age=self._patience.reconciled_within,
+            coin=known.coin,
+            tick=tick,
+            tick_max_age=self._tick_max_age,
+            account=account_figures(
+                rows,
+                wallet=wallet,
+                positions=positions,
+                agent_name=self._settings.autotrader_name,
                 now=now,
-                settings=self._settings,
-                kill=kill,
-                gate=read_gate(work.session),
-                gate_max_age=self._patience.reconciled_within,
-                coin=inputs.coin(work.session, symbol),
-                tick=tick,
-                tick_max_age=self._tick_max_age,
-                account=account_figures(
-                    work.session,
-                    wallet=wallet,
-                    positions=positions,
-                    agent_name=self._settings.autotrader_name,
-                    settings=self._settings,
-                    now=now,
-                ),
-            )
+            ),
+        )
+        return Look(state, known, asked_fees)
 
-    def freshness(self, symbol: str, tick: LiveTick) -> Freshness:
-        """How old the maps, the record and the price of a coin are."""
+    def warm_up(self) -> None:
+        """Do what the first decision would otherwise wait for: open connections, in each thread, compile
+        statements, learn the fees.
+
+        Raises:
+            TryAgain: the exchange or a store is away; the first decision waits then.
+        """
+        asked_wallet = self._asking.submit(self._exchange.wallet)
+        asked_positions = self._asking.submit(self._exchange.positions)
+        asked_fees = self._asking.submit(self._all_fee_rates)
         now = self._clock.now()
-        with self._db.begin() as work:
-            times = inputs.map_times(work.session, symbol, now - MAPS_COUNT_FOR)
-            record = inputs.patterns(work.session, symbol)
-            threshold = inputs.threshold(work.session, symbol)
-            can_have_record = bool(record) or inputs.has_clusters(work.session, symbol)
+        self._live.get("")
+        self._kill_switch.state()
+        coin_inputs(self._db, "", now, now)
+        account_rows(self._db, self._settings.mode.value)
+        asked_wallet.result(), asked_positions.result()
+        self._fees = (now, asked_fees.result())
+
+    def freshness(self, known: CoinInputs, tick: LiveTick) -> Freshness:
+        """How old the maps, the record and the price of a coin are."""
+        now, times, record = self._clock.now(), known.map_times, known.record
         needed = considered_ranges(record, [each for each in TIMEFRAMES if each in times], self._settings)
         ages = {f"map_{each}": (now - times[each]).total_seconds() for each in needed}
         stale = [name for name, age in ages.items() if age > self._settings.heatmap_max_age_s]
@@ -135,91 +166,77 @@ class Desk:
         if record:
             # All ranges are learned at once; a row that is older belongs to a range without clusters.
             ages["record"] = min((now - each.updated_at).total_seconds() for each in record.values())
-        elif can_have_record:
+        elif known.has_clusters:
             stale.append("record")
-        if threshold is not None:
-            ages["threshold"] = (now - threshold.last_updated).total_seconds()
+        if known.threshold is not None:
+            ages["threshold"] = (now - known.threshold.last_updated).total_seconds()
         stale += [
             each for each in ("record", "threshold") if ages.get(each, 0.0) > self._settings.pattern_max_age_s
         ]
-        return Freshness(ages, tuple(stale) if needed else ("map", *stale), times, record, threshold)
+        return Freshness(ages, tuple(stale) if needed else ("map", *stale))
 
-    def plan_inputs(
-        self,
-        symbol: str,
-        ranked: Direction,
-        coin: Coin,
-        tick: LiveTick,
-        account: AccountFigures,
-        freshness: Freshness,
-    ) -> PlanInputs:
+    def plan_inputs(self, ranked: Direction, coin: Coin, tick: LiveTick, look: Look) -> PlanInputs:
         """Everything that `plans.make_plan` takes.
+
+        Args:
+            ranked: the direction of the coin's ranking.
+            coin, tick: of the look; the guards have seen that they are there.
+            look: at the coin.
 
         Raises:
             TryAgain: the fee rates could not be asked for.
         """
-        fees = self._fee_rates(symbol)
+        known, symbol = look.known, look.state.symbol
+        fees = look.fees.result()
         now = self._clock.now()
-        with self._db.begin() as work:
-            session = work.session
-            clusters = inputs.standing_clusters(session, symbol, now, freshness.map_times)
-            wicks = self._hourly_wicks(session, symbol, clusters, freshness.record, now)
-            hit_side = target_side(ranked)
-            return PlanInputs(
-                direction=ranked,
-                coin=coin,
-                tick=tick,
-                clusters=clusters,
-                hit=self._just_hit(session, symbol, hit_side, ranked, now),
-                patterns=freshness.record,
-                threshold=freshness.threshold,
-                wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
-                wick_down_pct=wicks.wick_down_pct if wicks is not None else None,
-                account=account,
-                fees=fees,
-                unproven={} if self._settings.trade_unproven else self._unproven(session, symbol),
-            )
+        wicks = self._hourly_wicks(symbol, known, now)
+        return PlanInputs(
+            direction=ranked,
+            coin=coin,
+            tick=tick,
+            clusters=known.clusters,
+            hit=self._just_hit(symbol, ranked, now),
+            patterns=known.record,
+            threshold=known.threshold,
+            wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
+            wick_down_pct=wicks.wick_down_pct if wicks is not None else None,
+            account=look.state.account,
+            fees=fees,
+            unproven={} if self._settings.trade_unproven else unproven_ranges(known.accuracy),
+        )
 
-    def _unproven(self, session: Session, symbol: str) -> dict[str, AccuracyRow]:
-        """The ranges of a coin whose clusters enough observations do not show to beat chance."""
-        return unproven_ranges(rows_about(session, symbol))
-
-    def _just_hit(
-        self, session: Session, symbol: str, side: str, ranked: Direction, now: datetime
-    ) -> LiquidationCluster | None:
+    def _just_hit(self, symbol: str, ranked: Direction, now: datetime) -> LiquidationCluster | None:
         if trade_direction(ranked, self._settings.autotrader_strategy) == ranked:
             return None
-        return inputs.just_hit(session, symbol, side, now - JUST_HIT_WITHIN)
+        with self._db.begin() as work:
+            return inputs.just_hit(work.session, symbol, target_side(ranked), now - JUST_HIT_WITHIN)
 
-    def _hourly_wicks(
-        self,
-        session: Session,
-        symbol: str,
-        clusters: Sequence[LiquidationCluster],
-        record: Mapping[str, CoinLiquidationPattern],
-        now: datetime,
-    ) -> WickStatistics | None:
+    def _hourly_wicks(self, symbol: str, known: CoinInputs, now: datetime) -> WickStatistics | None:
         """The wicks of the last week's hours; None as well where the record tells every side itself."""
-        ranges = {cluster.timeframe for cluster in clusters}
-        if all(each in record and _tells_both_sides(record[each]) for each in ranges):
+        ranges = {cluster.timeframe for cluster in known.clusters}
+        if all(each in known.record and _tells_both_sides(known.record[each]) for each in ranges):
             return None
-        return hourly_wicks(
-            session, [symbol], since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
-        ).get(symbol)
-
-    def _ask_fee_rates(self, symbol: str) -> None:
-        """Ask for the account's rates, unless they are known: Bybit allows five such questions a
-        second, and they rarely change."""
-        kept = self._fees.get(symbol)
-        if kept is None or self._clock.now() - kept[0] > FEES_KEPT_FOR:
-            self._asked_fees[symbol] = self._asking.submit(self._exchange.fee_rates, symbol)
+        with self._db.begin() as work:
+            return hourly_wicks(
+                work.session, [symbol], since=now - WICK_LOOKBACK, now=now, quantile=WICK_QUANTILE
+            ).get(symbol)
 
     def _fee_rates(self, symbol: str) -> FeeRates:
-        asked = self._asked_fees.pop(symbol, None)
-        if asked is not None or symbol not in self._fees:
-            rates = asked.result() if asked is not None else self._exchange.fee_rates(symbol)
-            self._fees[symbol] = (self._clock.now(), rates)
-        return self._fees[symbol][1]
+        """The account's rates for a coin. Bybit allows five such questions a second, and they rarely
+        change: all coins' are asked for at once, and kept."""
+        kept = self._fees
+        if kept is None or self._clock.now() - kept[0] > FEES_KEPT_FOR:
+            kept = self._fees = (self._clock.now(), self._all_fee_rates())
+        if symbol not in kept[1]:
+            kept[1][symbol] = self._exchange.fee_rates(symbol)
+        return kept[1][symbol]
+
+    def _all_fee_rates(self) -> dict[str, FeeRates]:
+        try:
+            return self._exchange.all_fee_rates()
+        except BybitRefused as refusal:
+            log.warning("fee_rates_not_told_at_once", code=refusal.code)
+            return {}
 
 
 def _tells_both_sides(record: CoinLiquidationPattern) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from whalestack.clients.bybit.types import OrderRequest
 from whalestack.db.models import Order
@@ -33,6 +34,9 @@ def intent(
         reduce_only=request.reduce_only,
         stop_loss=request.stop_loss,
         take_profit=request.take_profit,
+        status="intent",
+        filled_qty=Decimal(0),
+        attempts=0,
         created_at=now,
         updated_at=now,
     )

@@ -8,6 +8,7 @@ release it both must be cleared, and that is done in an order in which a crash l
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,7 @@ class KillState:
 
 
 OFF = KillState(is_on=False)
+_ROWS = select(Switch.__table__).where(Switch.name.in_((KILL, CLOSE_ALL)))
 
 
 class KillSwitch:
@@ -71,16 +73,18 @@ class KillSwitch:
 
     def state(self) -> KillState:
         """Whether trading is stopped, and by whom. Redis away: the row decides alone."""
-        in_redis = OFF
+        in_redis = self.in_redis()
+        with self._db.alone() as connection:
+            rows: Any = connection.execute(_ROWS)
+            return either(of_rows({row.name: row for row in rows}), in_redis)
+
+    def in_redis(self) -> KillState:
+        """What the key says; OFF where Redis is away, because then the row decides alone."""
         try:
-            in_redis = _parse(self._redis.get(KILL_KEY))
+            return _parse(self._redis.get(KILL_KEY))
         except redis.RedisError as error:
             log.warning("kill_key_not_read", error=type(error).__name__)
-        with self._db.begin() as work:
-            rows = work.session.scalars(select(Switch).where(Switch.name.in_((KILL, CLOSE_ALL))))
-            by_name = {row.name: row for row in rows}
-        in_db = _of_rows(by_name.get(KILL), by_name.get(CLOSE_ALL))
-        return _either(in_db, in_redis)
+            return OFF
 
     def engage(self, *, reason: str, set_by: str, close_positions: bool = False) -> None:
         """Stop all entries at once; orders and positions are then dealt with by `KillEnforcer`.
@@ -169,13 +173,16 @@ class KillSwitch:
         )
 
 
-def _of_rows(kill: Switch | None, close_all: Switch | None) -> KillState:
+def of_rows(switches: Mapping[str, Switch]) -> KillState:
+    """What the rows say, of all switches by name."""
+    kill, close_all = switches.get(KILL), switches.get(CLOSE_ALL)
     if kill is None or not kill.is_on:
         return OFF
     return KillState(True, bool(close_all and close_all.is_on), kill.reason, kill.set_by, kill.set_at)
 
 
-def _either(first: KillState, second: KillState) -> KillState:
+def either(first: KillState, second: KillState) -> KillState:
+    """On if one of the two is; the first one's words where both are."""
     named = first if first.is_on else second
     return KillState(
         first.is_on or second.is_on,

@@ -12,33 +12,35 @@ from sqlalchemy.orm import Session
 
 from whalestack.agents.account import AccountFigures, exposure_by_symbol
 from whalestack.config import Settings
-from whalestack.db import trade_store
 from whalestack.db import trading_store as store
+from whalestack.db.account_rows import AccountRows, held_now
 from whalestack.math.refusals import Refusal
 
 
 def crowding(
-    session: Session, account: AccountFigures, notional_usd: Decimal, settings: Settings
+    session: Session, symbol: str, account: AccountFigures, notional_usd: Decimal, settings: Settings
 ) -> Refusal | None:
     """What others have taken since the guards were asked, None where there is still room.
 
-    Until the transaction ends nobody else can enter any symbol.
+    Until the transaction ends nobody else can enter any symbol, nor change the book of this one.
 
     Args:
         session: of the transaction that enters.
+        symbol: that it enters.
         account: as the guards saw it; positions that only the exchange knows are in it.
         notional_usd: what the plan is about to hold.
         settings: the limits of the account, and of the trader that enters.
     """
-    store.lock_entries(session)
+    store.lock_entries(session, symbol)
+    rows = held_now(session)
     held = dict(account.exposure_by_symbol)
-    for symbol, usd in exposure_by_symbol(session, ()).items():
-        held[symbol] = max(held.get(symbol, Decimal(0)), usd)
+    for name, usd in exposure_by_symbol(rows, ()).items():
+        held[name] = max(held.get(name, Decimal(0)), usd)
     if len(held) >= settings.max_open_positions:
         limit = settings.max_open_positions
         return Refusal("too_many_positions", f"{len(held)} positions are open or entering, {limit} at most")
     name, own_limit = settings.autotrader_name, settings.autotrader_max_positions
-    own = _coins_of(session, name)
+    own = _coins_of(rows, name)
     if own >= own_limit:
         return Refusal(
             "too_many_of_agent", f"{name} has {own} positions open or entering, {own_limit} at most"
@@ -50,8 +52,6 @@ def crowding(
     return None
 
 
-def _coins_of(session: Session, agent_name: str) -> int:
+def _coins_of(rows: AccountRows, agent_name: str) -> int:
     """How many coins the plans and trades of one agent hold."""
-    planned = {plan.symbol for plan in store.active_plans(session) if plan.agent_name == agent_name}
-    held = {trade.symbol for trade in trade_store.open_trades(session) if trade.agent_name == agent_name}
-    return len(planned | held)
+    return len({held.symbol for held in (*rows.plans, *rows.trades) if held.agent_name == agent_name})

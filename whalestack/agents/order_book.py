@@ -65,6 +65,16 @@ def apply_state(session: Session, state: OrderState, now: datetime) -> Seen:
     return Seen.OURS
 
 
+def says_nothing_new(row: Order, state: OrderState) -> bool:
+    """Whether the row says already what the exchange says of it."""
+    return (
+        _is_same_order(row, state)
+        and row.status == STATUS_WORDS.get(state.status, "new")
+        and row.exchange_order_id == state.exchange_order_id
+        and row.filled_qty >= state.filled_qty
+    )
+
+
 def apply_fill(session: Session, row: Order, filled_qty: Decimal, leaves_qty: Decimal, now: datetime) -> None:
     """A fill tells of its order too: that it is there, and how much of it is done.
 

@@ -24,6 +24,12 @@ LOG = "log"
 DELIVER_TASK = "broadcast.deliver"
 # What the owner has to look at is worth telling when a channel has been away for hours.
 ALERT_MAX_AGE = timedelta(days=1)
+# Its rows are arguments: a statement with the rows in it would be compiled anew each time.
+_WRITE = (
+    insert(OutboxMessage)
+    .on_conflict_do_nothing(index_elements=["event_key", "channel"])
+    .returning(OutboxMessage.id)
+)
 
 
 def configured_channels(settings: Settings, kind: Kind) -> tuple[str, ...]:
@@ -97,12 +103,7 @@ def announce(
         text=text,
         image=image,
     )
-    written = work.session.scalars(
-        insert(OutboxMessage)
-        .values(rows)
-        .on_conflict_do_nothing(index_elements=["event_key", "channel"])
-        .returning(OutboxMessage.id)
-    ).all()
+    written = work.session.scalars(_WRITE, rows).all()
     for outbox_id in written:
         work.dispatch_after_commit(delivery(settings, outbox_id))
     return len(written)

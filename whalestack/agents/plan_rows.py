@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,7 +16,7 @@ from whalestack.agents.plans import PlannedTrade
 from whalestack.agents.pnl import entry_side
 from whalestack.clients.bybit.types import OrderRequest
 from whalestack.config import Settings
-from whalestack.db import agent_store
+from whalestack.db import agent_store, entering
 from whalestack.db import trading_store as store
 from whalestack.db.engine import UnitOfWork
 from whalestack.db.models import Order, Signal, TradePlan
@@ -33,36 +33,31 @@ def write_entering(
     plan: TradePlan,
     planned: PlannedTrade,
     *,
+    ages_s: Mapping[str, float],
     settings: Settings,
     now: datetime,
-) -> None:
+) -> list[Order]:
     """The plan with all its numbers, and the intents of all its orders, in the caller's transaction.
 
+    Returns:
+        The intents, as they are now in the database; none where the plan was decided on meanwhile.
+
     Raises:
-        sqlalchemy.exc.IntegrityError: another plan has the symbol (at the flush).
+        sqlalchemy.exc.IntegrityError: another plan has the symbol.
     """
     _write_numbers(plan, planned)
-    plan.status, plan.updated_at = "entering", now
     plan.expires_at = now + timedelta(seconds=settings.entry_wait_s)
     intents = _entry_intents(signal, plan, planned, now)
-    session.add_all(intents)
-    store.mark_signal(session, signal.id, "acted", [], now)
-    agent_store.log_action(
-        session,
-        agent_name=plan.agent_name,
-        action="plan_entering",
-        symbol=plan.symbol,
-        details={
-            "plan_id": plan.id,
-            "order_link_ids": [order.order_link_id for order in intents],
-            "no_ladder": planned.no_ladder.code if planned.no_ladder is not None else None,
-            "decision": planned.decision.text,
-            "stop": list(planned.stop_reasons),
-            "clamped_by": list(planned.size.clamped_by),
-        },
-        now=now,
-    )
-    session.flush()
+    details = {
+        "plan_id": plan.id,
+        "order_link_ids": [order.order_link_id for order in intents],
+        "no_ladder": planned.no_ladder.code if planned.no_ladder is not None else None,
+        "decision": planned.decision.text,
+        "stop": list(planned.stop_reasons),
+        "clamped_by": list(planned.size.clamped_by),
+    }
+    entered = entering.enter(session, plan, intents, ages_s=ages_s, details=details, now=now)
+    return intents if entered else []
 
 
 def _entry_intents(signal: Signal, plan: TradePlan, planned: PlannedTrade, now: datetime) -> list[Order]:

@@ -11,6 +11,7 @@ from whalestack.agents import order_book, plan_rows
 from whalestack.clients.bybit.types import OrderAck, OrderRequest, Side
 from whalestack.clock import Clock
 from whalestack.config import Settings
+from whalestack.db import entering
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
 from whalestack.db.models import Order, TradePlan
@@ -50,20 +51,15 @@ class SendRows:
         Returns:
             Those that this caller may send: the others are being sent by somebody else.
         """
-        marked: list[str] = []
-        with self._db.begin() as work:
-            for order_link_id in order_link_ids:
-                order = store.locked_order(work.session, order_link_id)
-                if order is None or order.status != "intent":
-                    continue
-                order.sent_at, order.attempts = sent_at, order.attempts + 1
-                order_book.move(order, "sent", sent_at)
-                marked.append(order_link_id)
-        return marked
+        return entering.mark_sent(self._db, order_link_ids, sent_at)
 
     def accept(self, ack: OrderAck) -> str:
         """The exchange has it."""
         log.info("order_accepted", order_link_id=ack.order_link_id)
+        now = self._clock.now()
+        if entering.mark_accepted(self._db, ack.order_link_id, ack.exchange_order_id, now):
+            # An order that may still fill leaves its plan as it is.
+            return "new"
         return self.record(ack.order_link_id, "new", exchange_order_id=ack.exchange_order_id)
 
     def reject(self, order_link_id: str, *, reason: str, code: int | None) -> str:

@@ -93,6 +93,11 @@ class TraderTeam:
             raise failure
         return TeamReport(signal_id, reports)
 
+    def warm_up(self) -> None:
+        """Do what the first signal would otherwise wait for. Raises as `Desk.warm_up`."""
+        for trader in self._traders:
+            trader.warm_up()
+
     def sweep(self) -> SweepReport:
         """Enqueue again what a lost message left lying; give up signals that are too old."""
         found = [trader.leftovers() for trader in self._traders]

@@ -33,7 +33,11 @@ class GateState:
 
 def read_gate(session: Session) -> GateState:
     """The gate as it stands; shut where it was never opened."""
-    row = session.get(Switch, GATE)
+    return gate_of(session.get(Switch, GATE))
+
+
+def gate_of(row: Switch | None) -> GateState:
+    """The gate from its row, where there is one."""
     if row is None:
         return GateState(False, "", None)
     return GateState(row.is_on, row.reason, row.set_at)

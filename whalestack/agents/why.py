@@ -103,20 +103,18 @@ class Why:
         )
 
     def _ask(self, symbol: str, ranked: str | None) -> tuple[list[Refusal], dict[str, float]]:
-        state = self._desk.guard_state(symbol)
+        look = self._desk.look(symbol)
+        state = look.state
         refusals = list(all_refusals(state))
         if state.coin is None or state.tick is None:
             return refusals, {}
-        freshness = self._desk.freshness(symbol, state.tick)
+        freshness = self._desk.freshness(look.known, state.tick)
         if freshness.stale:
             text = f"too old or absent, made anew before a trade: {', '.join(freshness.stale)}"
             refusals.append(Refusal("stale_inputs", text))
         if ranked in ("LONG", "SHORT"):
             planned = make_plan(
-                self._desk.plan_inputs(
-                    symbol, as_direction(ranked), state.coin, state.tick, state.account, freshness
-                ),
-                self._settings,
+                self._desk.plan_inputs(as_direction(ranked), state.coin, state.tick, look), self._settings
             )
             if isinstance(planned, Refusal):
                 refusals.append(planned)

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Row, delete, func, insert, or_, select, text
+from sqlalchemy import Row, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from whalestack.clock import from_ms, to_ms
 from whalestack.db.models import AccuracyRecord, Coin
 from whalestack.math.accuracy import BarGrid, Sightings
-from whalestack.math.accuracy_table import ALL, AccuracyRow, CoinKind, Scope, Verdict
+from whalestack.math.accuracy_table import AccuracyRow, CoinKind, Scope, Verdict
 from whalestack.math.chance import Difference, Share
 from whalestack.math.heatmap import Floats
 from whalestack.math.timeframes import TIMEFRAMES
@@ -134,27 +134,13 @@ def latest_table(session: Session) -> tuple[datetime, list[AccuracyRow]] | None:
         return None
     stored = session.scalars(select(AccuracyRecord).where(AccuracyRecord.computed_at == made_at))
     order = {each: place for place, each in enumerate(TIMEFRAMES)}
-    rows = sorted((_loaded(each) for each in stored), key=lambda row: order[row.timeframe])
+    rows = sorted((as_accuracy_row(each) for each in stored), key=lambda row: order[row.timeframe])
     return made_at, rows
 
 
-def rows_about(session: Session, symbol: str) -> list[AccuracyRow]:
-    """The newest table's rows that say something of one coin: its own, its kind's, everyone's.
+def as_accuracy_row(row: AccuracyRecord) -> AccuracyRow:
+    """A stored row as the mathematics takes it."""
 
-    The kind is the one that the coin had when the table was made.
-    """
-    newest = select(func.max(AccuracyRecord.computed_at)).scalar_subquery()
-    row = AccuracyRecord
-    own = select(row.kind).where(row.computed_at == newest, row.scope == "coin", row.group_name == symbol)
-    about = or_(
-        (row.scope == "coin") & (row.group_name == symbol),
-        (row.scope == "kind") & row.group_name.in_(own),
-        (row.scope == "all") & (row.group_name == ALL),
-    )
-    return [_loaded(each) for each in session.scalars(select(row).where(row.computed_at == newest, about))]
-
-
-def _loaded(row: AccuracyRecord) -> AccuracyRow:
     def share(name: str) -> Share:
         low, rate, high = (getattr(row, f"{name}_{each}") for each in ("low", "rate", "high"))
         return Share(rate, low, high, row.observations)

@@ -13,9 +13,7 @@ from sqlalchemy.orm import Session
 from whalestack.db.models import (
     Candle,
     Coin,
-    CoinLiquidationPattern,
     CoinRanking,
-    CoinThreshold,
     LiquidationCluster,
     MapHead,
     MarketTick,
@@ -91,23 +89,6 @@ def just_hit(session: Session, symbol: str, side: str, since: datetime) -> Liqui
         .order_by(LiquidationCluster.hit_at.desc(), LiquidationCluster.id)
         .limit(1)
     ).one_or_none()
-
-
-def patterns(session: Session, symbol: str) -> dict[str, CoinLiquidationPattern]:
-    """The coin's record on each range."""
-    rows = session.scalars(select(CoinLiquidationPattern).where(CoinLiquidationPattern.symbol == symbol))
-    return {row.timeframe: row for row in rows}
-
-
-def has_clusters(session: Session, symbol: str) -> bool:
-    """Whether anything was ever found for the coin, so that it can have a record."""
-    found = select(LiquidationCluster.id).where(LiquidationCluster.symbol == symbol)
-    return session.scalar(found.limit(1)) is not None
-
-
-def threshold(session: Session, symbol: str) -> CoinThreshold | None:
-    """What is large for the coin, None while nothing was learnt."""
-    return session.get(CoinThreshold, symbol)
 
 
 def price_range_since(session: Session, symbol: str, since: datetime) -> tuple[float, float] | None:

@@ -8,13 +8,12 @@ in the wrong order; it belongs to a connection and ends with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -37,9 +36,17 @@ def lock_book(session: Session, symbol: str) -> None:
     )
 
 
-def lock_entries(session: Session) -> None:
-    """Let no other transaction enter any symbol until this one ends; taken before any book lock."""
-    session.execute(text("select pg_advisory_xact_lock(hashtextextended('ws:entries', 0))"))
+# Evaluated from left to right.
+_LOCK_ENTRIES = text(
+    "select pg_advisory_xact_lock(hashtextextended('ws:entries', 0)),"
+    " pg_advisory_xact_lock(hashtextextended(:book, 0))"
+)
+
+
+def lock_entries(session: Session, symbol: str) -> None:
+    """Let no other transaction enter any symbol until this one ends, and lock the book of this symbol;
+    in this order, everywhere."""
+    session.execute(_LOCK_ENTRIES, {"book": f"ws:book:{symbol}"})
 
 
 @contextmanager
@@ -93,28 +100,13 @@ def _is_released(connection: Connection, key: dict[str, str]) -> bool:
     return True
 
 
-def claim_plan(session: Session, signal: Signal, agent_name: str, strategy: str, now: datetime) -> TradePlan:
-    """The agent's one plan for the signal, locked; made in status checking if it is not there yet."""
+def note_inputs(session: Session, plan: TradePlan, ages_s: Mapping[str, float]) -> None:
+    """Keep what a plan was made from, where it comes to nothing in the last moment."""
     session.execute(
-        insert(TradePlan)
-        .values(
-            signal_id=signal.id,
-            agent_name=agent_name,
-            strategy=strategy,
-            symbol=signal.symbol,
-            direction=signal.direction,
-            status="checking",
-            created_at=now,
-            updated_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=["signal_id", "agent_name"])
+        update(TradePlan)
+        .where(TradePlan.id == plan.id, TradePlan.status == "checking")
+        .values(equity_usd=plan.equity_usd, inputs=TradePlan.inputs.concat(dict(ages_s)))
     )
-    return session.scalars(
-        select(TradePlan)
-        .where(TradePlan.signal_id == signal.id, TradePlan.agent_name == agent_name)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
 
 
 def locked_plan(session: Session, plan_id: int) -> TradePlan:
@@ -177,6 +169,12 @@ def locked_order(session: Session, order_link_id: str) -> Order | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()
+
+
+def orders_of(session: Session, order_link_ids: Sequence[str]) -> dict[str, Order]:
+    """Those of the orders that are ours, by id."""
+    found = session.scalars(select(Order).where(Order.order_link_id.in_(order_link_ids)))
+    return {order.order_link_id: order for order in found}
 
 
 def orders_in(session: Session, statuses: Sequence[str]) -> Sequence[Order]:

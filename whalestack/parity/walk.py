@@ -25,7 +25,7 @@ from whalestack.sockets.keeper import StreamKeeper
 from whalestack.sockets.links import BybitLink
 
 NEWS = ("trade.", "trailing.")
-TRIGGER = "scan.spike_seen"
+TRIGGERS = ("trade.spike_seen", "scan.spike_seen")
 # What repairs lost messages has nothing to do here, and is seen to have nothing to do.
 EVERY_MINUTE = ("trade.reconcile", "trade.poll", "trade.sweep", "trailing.watchdog")
 WHILE_PLANS_LIVE = ("trade.expire_plans", "trailing.sweep")
@@ -121,7 +121,9 @@ class Walk:
         while True:
             self._await_jobs()
             self._write()
-            if not self.system.held.let_go(lambda job: job.task.startswith(NEWS)):
+            if not self.system.held.let_go(
+                lambda job: job.task.startswith(NEWS) and job.task not in TRIGGERS
+            ):
                 return
             self.system.idle.wait()
             self._hear()
@@ -130,7 +132,7 @@ class Walk:
         """Have each coin that triggered be considered, in the market's order. Re-fetches are left out."""
         jobs = self.system.held.take(lambda _: True)
         order = list(self.market.coins)
-        triggers = [job for job in jobs if job.task == TRIGGER]
+        triggers = [job for job in jobs if job.task in TRIGGERS]
         for job in sorted(triggers, key=lambda job: order.index(symbol_of(job))):
             self.system.runtime.dispatcher.send(job)
             self.system.idle.wait()

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
 from whalestack.agents import messages
-from whalestack.agents.outbox import announce
+from whalestack.agents.outbox import delivery, message_rows
 from whalestack.agents.patience import at_least_real
 from whalestack.clock import Clock, from_ms, to_ms
 from whalestack.config import Settings
-from whalestack.db.engine import Database, UnitOfWork
+from whalestack.db.engine import Database
 from whalestack.db.live import LiveMarket, LiveTick
 from whalestack.db.market_frames import load_window
-from whalestack.db.models import CoinRanking, Signal
+from whalestack.db.signal_rows import write_signal
+from whalestack.db.standings import Standing, standing_of
 from whalestack.dispatch import Job
 from whalestack.errors import TryAgain
 from whalestack.math.directions import Direction, as_direction
 from whalestack.math.triggers import MarketMove, missing_conditions
-from whalestack.scanners.thresholds import floors_of, load_thresholds
+from whalestack.scanners.thresholds import floors_of, raised
 
 log = structlog.get_logger()
 
@@ -59,12 +58,13 @@ class SignalReport:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A coin that is watched: its row in the latest ranking, all of whose fields it needs are there."""
+    """A coin that is watched: its place in the latest ranking."""
 
-    ranking: CoinRanking
+    ranked_at: datetime
     direction: Direction
     rank: int
     score: float
+    target_price: float | None
 
 
 class SignalScanner:
@@ -85,7 +85,7 @@ class SignalScanner:
         self._clock = clock
         self._seen_counts_for = at_least_real(clock, SEEN_MARKET_S, SEEN_REAL_S)
 
-    def consider(self, symbol: str, seen: SeenMove | None = None) -> SignalReport:
+    def consider(self, symbol: str, seen: SeenMove | None = None, *, hand_on: bool = True) -> SignalReport:
         """Write a signal if the coin is watched and all three conditions hold in its direction.
 
         One occasion (coin, direction, slot of `signal_cooldown_s`) makes one signal however
@@ -96,51 +96,60 @@ class SignalScanner:
             symbol: Bybit symbol.
             seen: what was measured at the tick; None, or one that is no longer fresh, has the
                 move measured here.
+            hand_on: False where the caller has the traders act on the signal at once; no job goes
+                to them then. A caller that dies before is made up for by the traders' sweep.
         """
-        now = self._clock.now()
-        with self._db.begin() as work:
-            report = self._consider(work, symbol, seen, now)
+        report = self._consider(symbol, seen, self._clock.now(), hand_on=hand_on)
         log.info("signal_considered", symbol=symbol, signal_id=report.signal_id, reasons=list(report.reasons))
         return report
 
-    def _consider(self, work: UnitOfWork, symbol: str, seen: SeenMove | None, now: datetime) -> SignalReport:
-        placed = self._place(work.session, symbol, now)
+    def warm_up(self) -> None:
+        """Do what the first move would otherwise wait for: a connection, a compiled statement."""
+        standing_of(self._db, "", self._clock.now())
+
+    def _consider(self, symbol: str, seen: SeenMove | None, now: datetime, *, hand_on: bool) -> SignalReport:
+        since = now - timedelta(seconds=self._settings.signal_cooldown_s)
+        known = standing_of(self._db, symbol, since)
+        placed = self._place(known, now)
         if isinstance(placed, str):
             return SignalReport(symbol, None, (placed,))
         is_fresh = seen is not None and abs(now - from_ms(seen.ts_ms)) <= self._seen_counts_for
-        move = seen.move if seen is not None and is_fresh else self._move(work.session, symbol, now)
+        move = seen.move if seen is not None and is_fresh else self._move(symbol, now)
         if move is None:
             return SignalReport(symbol, None, ("no fresh price",))
-        own = load_thresholds(work.session, self._settings, [symbol])
-        missing = missing_conditions(move, placed.direction, own.get(symbol, floors_of(self._settings)))
+        thresholds = raised(floors_of(self._settings), known.thresholds)
+        missing = missing_conditions(move, placed.direction, thresholds)
         if missing:
             return SignalReport(symbol, None, missing)
-        signal_id = self._write(work, symbol, placed, move, now)
+        # Slots have edges, and a minute may span one: the cool-down counts as well.
+        signal_id = None
+        if not known.is_cooling_down:
+            signal_id = self._write(symbol, placed, move, now, hand_on=hand_on)
         if signal_id is None:
             return SignalReport(symbol, None, ("this occasion has its signal",))
         return SignalReport(symbol, signal_id)
 
-    def _place(self, session: Session, symbol: str, now: datetime) -> _Placed | str:
+    def _place(self, known: Standing, now: datetime) -> _Placed | str:
         """The coin's place in the latest ranking of all, or why it is not watched."""
-        latest = session.scalar(select(func.max(CoinRanking.created_at)))
-        if latest is None:
+        if known.ranked_at is None:
             return "there is no ranking yet"
-        age_s = (now - latest).total_seconds()
+        age_s = (now - known.ranked_at).total_seconds()
         if age_s > self._settings.ranking_max_age_s:
             return f"the latest ranking is {age_s:.0f} s old"
-        row = session.get(CoinRanking, (symbol, latest))
-        if row is None:
+        if not known.is_in_ranking:
             return "not in the latest ranking"
-        if row.rank is None or row.score is None:
-            return f"not ranked: {row.dropped_reason}"
-        if row.rank > self._settings.ranking_watch:
-            return f"rank {row.rank}, watched are the first {self._settings.ranking_watch}"
-        if row.direction not in ("LONG", "SHORT"):
-            return f"ranked {row.direction}"
-        return _Placed(row, as_direction(row.direction), row.rank, row.score)
+        if known.rank is None or known.score is None:
+            return f"not ranked: {known.dropped_reason}"
+        if known.rank > self._settings.ranking_watch:
+            return f"rank {known.rank}, watched are the first {self._settings.ranking_watch}"
+        if known.direction not in ("LONG", "SHORT"):
+            return f"ranked {known.direction}"
+        direction = as_direction(known.direction)
+        return _Placed(known.ranked_at, direction, known.rank, known.score, known.target_price)
 
-    def _move(self, session: Session, symbol: str, now: datetime) -> MarketMove | None:
-        window, at_ms = load_window(session, symbol, now=now), to_ms(now)
+    def _move(self, symbol: str, now: datetime) -> MarketMove | None:
+        with self._db.begin() as work:
+            window, at_ms = load_window(work.session, symbol, now=now), to_ms(now)
         tick = self._live_tick(symbol)
         if tick is not None:
             window.add_tick(symbol, tick.ts_ms, tick.last, tick.open_interest)
@@ -156,46 +165,38 @@ class SignalScanner:
             return None
 
     def _write(
-        self, work: UnitOfWork, symbol: str, placed: _Placed, move: MarketMove, now: datetime
+        self, symbol: str, placed: _Placed, move: MarketMove, now: datetime, *, hand_on: bool
     ) -> int | None:
         """The new signal's id, None if the occasion has one already."""
-        cooldown = timedelta(seconds=self._settings.signal_cooldown_s)
-        if self._is_cooling_down(work.session, symbol, placed.direction, now - cooldown):
+        values = {
+            "symbol": symbol,
+            "direction": placed.direction,
+            "occasion": occasion_of(symbol, placed.direction, now, self._settings.signal_cooldown_s),
+            "scanner": SCANNER,
+            "now": now,
+            "price": move.price,
+            "oi_change_pct": move.oi_change_15m_pct,
+            "volume_spike_ratio": move.volume_spike_ratio,
+            "price_change_pct": move.price_change_5m_pct,
+            "rank": placed.rank,
+            "score": placed.score,
+            "ranked_at": placed.ranked_at,
+        }
+        made = write_signal(self._db, values, self._messages(symbol, placed, move, now))
+        if made is None:
             return None
-        signal_id = work.session.scalar(
-            insert(Signal)
-            .values(
-                symbol=symbol,
-                direction=placed.direction,
-                occasion=occasion_of(symbol, placed.direction, now, self._settings.signal_cooldown_s),
-                scanner=SCANNER,
-                triggered_at=now,
-                price=move.price,
-                oi_change_pct=move.oi_change_15m_pct,
-                volume_spike_ratio=move.volume_spike_ratio,
-                price_change_pct=move.price_change_5m_pct,
-                rank=placed.rank,
-                score=placed.score,
-                ranked_at=placed.ranking.created_at,
-                updated_at=now,
+        if hand_on:
+            # The trader's job first. It refuses what is older than this anyway.
+            self._db.dispatch(
+                Job(ACT_TASK, {"signal_id": made.id}, expires_s=self._settings.signal_max_age_s)
             )
-            .on_conflict_do_nothing(index_elements=["occasion"])
-            .returning(Signal.id)
-        )
-        if signal_id is not None:
-            self._tell(work, signal_id, symbol, placed, move, now)
-        return signal_id
+        for outbox_id in made.outbox_ids:
+            self._db.dispatch(delivery(self._settings, outbox_id))
+        return made.id
 
-    def _is_cooling_down(self, session: Session, symbol: str, direction: Direction, since: datetime) -> bool:
-        """Whether the coin had such a signal since then: slots have edges, and a minute may span one."""
-        found = select(Signal.id).where(
-            Signal.symbol == symbol, Signal.direction == direction, Signal.triggered_at > since
-        )
-        return session.scalar(found.limit(1)) is not None
-
-    def _tell(
-        self, work: UnitOfWork, signal_id: int, symbol: str, placed: _Placed, move: MarketMove, now: datetime
-    ) -> None:
+    def _messages(
+        self, symbol: str, placed: _Placed, move: MarketMove, now: datetime
+    ) -> list[dict[str, Any]]:
         text = messages.signal(
             agent_name=SCANNER,
             scanner=SCANNER,
@@ -208,18 +209,13 @@ class SignalScanner:
             price_change_5m_pct=move.price_change_5m_pct or 0.0,
             volume_spike_ratio=move.volume_spike_ratio or 0.0,
             at=now,
-            target_price=placed.ranking.target_price,
+            target_price=placed.target_price,
         )
-        # Jobs leave in this order: the trader first. Older than `signal_max_age_s` it refuses it anyway.
-        work.dispatch_after_commit(
-            Job(ACT_TASK, {"signal_id": signal_id}, expires_s=self._settings.signal_max_age_s)
-        )
-        announce(
-            work,
-            settings=self._settings,
+        return message_rows(
+            self._settings,
             now=now,
             kind="signal",
-            event_key=f"signal:{signal_id}",
+            event_key="",  # of the signal's number, which is not known yet
             agent_name=SCANNER,
             scanner=SCANNER,
             symbol=symbol,

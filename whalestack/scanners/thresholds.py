@@ -15,6 +15,7 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db.engine import Database
 from whalestack.db.market_frames import OI_CARRIED_MINUTES, MarketFrame, load_frame
+from whalestack.db.market_store import LearnedThresholds
 from whalestack.db.models import CoinThreshold
 from whalestack.math.triggers import MoveHistory, TriggerThresholds, learn_thresholds
 from whalestack.math.windows import change_pct, forward_fill, volume_spike_ratio
@@ -64,10 +65,11 @@ def load_thresholds(
     query = select(CoinThreshold)
     if symbols is not None:
         query = query.where(CoinThreshold.symbol.in_(symbols))
-    return {row.symbol: _raised(floors, row) for row in session.scalars(query)}
+    return {row.symbol: raised(floors, row) for row in session.scalars(query)}
 
 
-def _raised(floors: TriggerThresholds, row: CoinThreshold) -> TriggerThresholds:
+def raised(floors: TriggerThresholds, row: CoinThreshold | LearnedThresholds) -> TriggerThresholds:
+    """The floors, raised to what a coin's own past says."""
     return TriggerThresholds(
         oi_change_pct=max(floors.oi_change_pct, row.oi_change_pct or 0.0),
         volume_ratio=max(floors.volume_ratio, row.volume_ratio or 0.0),

@@ -22,6 +22,7 @@ class Sighting:
     Args:
         symbol: Bybit symbol.
         is_trigger: open interest, volume and price together, in either direction.
+        goes_on: the trigger was told before, and its move has not ended since.
         refetch_reason: ``mover`` or ``spike`` if its maps should be fetched again, else None.
         move: as it was measured at the tick.
         ts_ms: of the tick, market ms.
@@ -32,6 +33,11 @@ class Sighting:
     refetch_reason: str | None
     move: MarketMove
     ts_ms: int
+    goes_on: bool = False
+
+
+# A price that has jumped stays above that of five minutes ago for five minutes.
+MOVE_LASTS_MS = 300_000
 
 
 def floors_of(settings: Settings) -> TriggerThresholds:
@@ -131,12 +137,14 @@ class SpikeDetector:
         reason = _refetch_reason(move, thresholds)
         way = _triggered_way(move, thresholds)
         # A fall that nobody wanted must not hide the rise after it.
+        last_ms = None if way is None else self._trigger_told_ms.get((symbol, way))
         triggers = way is not None and _is_due(
             self._trigger_told_ms, (symbol, way), ts_ms, self._trigger_repeat_ms
         )
+        goes_on = triggers and last_ms is not None and ts_ms - last_ms < MOVE_LASTS_MS
         if reason and not _is_due(self._refetch_told_ms, symbol, ts_ms, self._refetch_repeat_ms):
             reason = None
-        return Sighting(symbol, triggers, reason, move, ts_ms) if triggers or reason else None
+        return Sighting(symbol, triggers, reason, move, ts_ms, goes_on) if triggers or reason else None
 
 
 def _triggered_way(move: MarketMove, thresholds: TriggerThresholds) -> Direction | None:

@@ -100,7 +100,9 @@ class PublicFeed:
         if sighting.is_trigger:
             log.info("trigger_seen", symbol=symbol)
             seen = {"move": asdict(sighting.move), "seen_ms": sighting.ts_ms}
-            job = Job("scan.spike_seen", {"symbol": symbol, **seen}, self._expiry(SPIKE_EXPIRES_S))
+            # Told again because the coin may be ranked by now; that is in no hurry, and there are many.
+            task = "scan.spike_seen" if sighting.goes_on else "trade.spike_seen"
+            job = Job(task, {"symbol": symbol, **seen}, self._expiry(SPIKE_EXPIRES_S))
             # The move goes along; its ticks are written with the next rows, as its evidence.
             self.book.keep(symbol)
             # The trader reads the price from Redis: it must find the one that crossed.

@@ -31,6 +31,12 @@ def _own_logging(**_: Any) -> None:
     configure_logging(settings.log_level, settings.log_format)
 
 
+@signals.worker_process_init.connect
+def _warm_up(**_: Any) -> None:
+    """In a prefork child, right after the fork: what it would open for its first task is opened now."""
+    get_runtime().warm_up(app.amqp.queues.consume_from)
+
+
 @signals.beat_init.connect
 def _begin_safely(**_: Any) -> None:
     """Where beat starts, in Docker as under the supervisor: nothing is traded before both sides

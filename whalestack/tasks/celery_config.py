@@ -97,6 +97,9 @@ def _worker() -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         # A task whose message went back to the queue must not also go on running here.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # A new child opens its connections before it says that it is up; the default is 4 s, and
+        # where everything starts at once that is not enough.
+        "worker_proc_alive_timeout": 60.0,
         # After SIGTERM running tasks get this long to end before they are put back.
         "worker_soft_shutdown_timeout": 10.0,
         "worker_enable_soft_shutdown_on_idle": False,

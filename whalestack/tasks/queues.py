@@ -49,14 +49,16 @@ def queues(settings: Settings) -> tuple[Queue, ...]:
     return (
         # Orders first: prefork can be killed when it hangs, and psycopg2 commits inside C,
         # where the SystemExit of a cold shutdown cannot land.
-        Queue("trade", "prefork", 2, acks_late=True, time_limit_s=40, max_tasks_per_child=500),
+        # Three: while one compares both sides or polls, two coins that spike together need not wait.
+        Queue("trade", "prefork", 3, acks_late=True, time_limit_s=40, max_tasks_per_child=500),
         # Many short calls that wait for the exchange; the next tick repeats a lost one.
         Queue("trailing", "threads", 8, acks_late=False, time_limit_s=30),
         # Decoding a map is CPU work, so it is spread over processes; each fetches on many connections.
         # It would fill every core; nice, so that an order or a stop never waits for a round.
         Queue("heatmap", "prefork", settings.heatmap_workers, acks_late=False, time_limit_s=120, nice=10),
-        # A coin about to be traded: its own workers, so that it never waits behind a round.
-        Queue("refetch", "threads", 4, acks_late=True, time_limit_s=60),
+        # A coin about to be traded: its own workers, so that it never waits behind a round. Nice, because a
+        # coin that spikes is fetched in the very moment in which it may be traded from the maps it has.
+        Queue("refetch", "threads", 4, acks_late=True, time_limit_s=60, nice=5),
         Queue("scan", "prefork", 2, acks_late=False, time_limit_s=60),
         # People read in seconds: two hundred stops that move are told after they have moved.
         Queue("broadcast", "threads", 4, acks_late=True, time_limit_s=60, nice=5),

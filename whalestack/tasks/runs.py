@@ -37,7 +37,7 @@ def record_run(
     """Write one row; a database that is away costs the row, never the task."""
     row = _row(task, started_at, duration_ms, status, error)
     try:
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with db.alone() as connection:
             connection.execute(_RECORD, row)
     except SQLAlchemyError as problem:
         logger.warning("task_run_not_recorded", task=task, status=status, problem=type(problem).__name__)

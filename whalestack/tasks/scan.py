@@ -50,6 +50,7 @@ def ranking(runtime: Runtime) -> None:
 def spike_seen(
     runtime: Runtime, symbol: str, move: dict[str, Any] | None = None, seen_ms: int | None = None
 ) -> None:
-    """Decide whether a coin that just moved gives a signal; `move` is as the streams measured it."""
+    """Decide whether a coin gives a signal that moved within the last minute, or whose move goes on;
+    `move` is as the streams measured it."""
     seen = SeenMove(MarketMove(**move), seen_ms) if move is not None and seen_ms is not None else None
     runtime.signal_scanner.consider(symbol, seen)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from whalestack.errors import TryAgain
+from whalestack.math.triggers import MarketMove
 from whalestack.runtime import Runtime
+from whalestack.scanners.signals import SeenMove
 from whalestack.tasks.base import task
 
 
@@ -13,6 +15,19 @@ from whalestack.tasks.base import task
 def act_on_signal(runtime: Runtime, signal_id: int) -> None:
     """Plan and enter, or refuse and say why."""
     runtime.trader_team.act_on_signal(signal_id)
+
+
+@task("trade.spike_seen", survives_worker=True)
+def spike_seen(runtime: Runtime, symbol: str, move: dict[str, Any], seen_ms: int) -> None:
+    """Decide whether a coin that moves at this moment gives a signal, and act on it at once.
+
+    `move` is as the streams measured it. Another message for the traders would be another wait; where
+    this worker dies before they have acted, their sweep finds the signal.
+    """
+    seen = SeenMove(MarketMove(**move), seen_ms)
+    signal_id = runtime.signal_scanner.consider(symbol, seen, hand_on=False).signal_id
+    if signal_id is not None:
+        runtime.trader_team.act_on_signal(signal_id)
 
 
 @task("trade.private_event", survives_worker=True)

@@ -110,6 +110,8 @@ class TradingPort(Protocol):
 
     def fee_rates(self, symbol: str) -> FeeRates: ...
 
+    def all_fee_rates(self) -> dict[str, FeeRates]: ...
+
     def key_info(self) -> KeyInfo:
         """What the API key may do."""
 

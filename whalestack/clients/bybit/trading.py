@@ -209,6 +209,16 @@ class BybitTrading:
                 return must_read(rows.fee_rates, row, f"fee rates {symbol}")
         raise BybitUnavailable(f"Bybit get_fee_rates {symbol}: not in the answer")
 
+    def all_fee_rates(self) -> dict[str, FeeRates]:
+        """What trades cost, by symbol, as far as one answer tells it."""
+        reply = self._transport.read(HTTP.get_fee_rates, category=CATEGORY)
+        told = (row for row in listed(reply, HTTP.get_fee_rates) if isinstance(row, Mapping))
+        return {
+            str(row["symbol"]): must_read(rows.fee_rates, row, "fee rates")
+            for row in told
+            if row.get("symbol")
+        }
+
     def key_info(self) -> KeyInfo:
         """What our API key may do."""
         result = self._transport.read(HTTP.get_api_key_information).result
