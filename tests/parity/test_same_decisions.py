@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(300)]
 CANDLES = "bybit_candles_50perps_20251019_20251022"
 BEGIN = datetime(2025, 10, 20, 15, 25, tzinfo=UTC)
 END = datetime(2025, 10, 20, 15, 35, tzinfo=UTC)
-# So that within ten minutes an order fills, its stop moves several times and is hit.
-QUICK = (("TRAILING_STEPS_PCT", "0.5:0.1,1:0.5,2:1,5:3"), ("ENTRY_OFFSET_PCT", "0.2"))
+# So that within ten minutes an order fills, its stop moves twice and the trade is over.
+QUICK = (("TRAILING_STEPS_PCT", "0.1:0.02,0.2:0.1,1:0.5,2:1"), ("ENTRY_OFFSET_PCT", "0.2"))
 
 
 def test_ten_recorded_minutes_are_decided_alike(shared_data: Path, scratch_folder: Path) -> None:
