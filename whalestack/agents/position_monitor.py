@@ -152,7 +152,7 @@ class PositionMonitor:
 
         Those with nothing to do are looked at together, without a lock.
         """
-        with self._db.engine.connect() as connection:
+        with self._db.alone() as connection:
             positions = stop_looks.open_positions(connection, POSITION_EXEC_TYPES)
         prices = self._prices([each.symbol for each in positions])
         calm: dict[str, PriceWatch] = {}

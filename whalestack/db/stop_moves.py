@@ -40,7 +40,8 @@ _CLOSE = text(
     "update position_monitor_logs set status = :status, reason = :reason, resolved_at = :now where id = :id"
 )
 # The trade's row is locked and read anew where another transaction has just changed it. On record a
-# stop only ratchets, and only what moved it on is told.
+# stop only ratchets, and only what moved it on is told. It does not wait for the disk: a crash of the
+# server leaves the intent, which did, and the position is asked what became of it.
 _DONE = text(
     """
     with held as (
@@ -70,6 +71,7 @@ _DONE = text(
             select from orders where orders.plan_id = held.plan_id and orders.status = any(:unfinished)
         ) from held
     ), false)
+    from (select set_config('synchronous_commit', 'off', true)) as unsynced
     """
 )
 
