@@ -50,6 +50,9 @@ def test_candle_files_give_a_table_json_and_a_picture(folder: Path, tmp_path: Pa
     dots = ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}circle")
     assert len(list(dots)) == 3 * len(rows)
     table = run("--candles", str(folder))
+    # The answer stands in the first line of both.
+    assert table.startswith(f"None of {len(rows)} lines is shown to beat chance; ")
+    assert table.splitlines()[0] in picture.read_text()
     assert "2 coins, 5m candles" in table
     assert table.count("12h") == 3
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from whalestack.cli.accuracy_picture import hit_rates_svg
+from whalestack.cli.accuracy_picture import hit_rates_svg, told
 from whalestack.cli.base import AsJson, app, runtime_of_process, settings_of_process
 from whalestack.cli.tables import Row, plain, show
 from whalestack.db.accuracy_store import latest_table
@@ -48,6 +48,8 @@ def accuracy(
         document = {title: [_row(row) for row in rows] for title, rows in shown.items()}
         Console().out(json.dumps(document, default=plain), highlight=False)
     else:
+        if any(shown.values()):
+            typer.echo(told([row for rows in shown.values() for row in rows]))
         for title, rows in shown.items():
             typer.echo(f"\n{title}" if rows else f"\n{title}: no range can be judged")
             if rows:
