@@ -62,7 +62,25 @@ def make_engine(database_url: str, *, pool_size: int = 4, application_name: str 
         },
     )
     _ask_idle_connections(engine)
+    _switch_without_asking(engine)
     return engine
+
+
+def _switch_without_asking(engine: Engine) -> None:
+    """Let a connection change between autocommit and transactions without a word to the server.
+
+    SQLAlchemy goes back from autocommit by naming the level, and psycopg2 then tells the server, each
+    time a connection is given back. Left unnamed it is the server's default, which is the same.
+    """
+    named = engine.dialect.set_isolation_level
+
+    def switch(connection: Any, level: Any) -> None:
+        if level in ("AUTOCOMMIT", "READ COMMITTED"):
+            connection.autocommit = level == "AUTOCOMMIT"
+        else:
+            named(connection, level)
+
+    engine.dialect.set_isolation_level = switch  # type: ignore[assignment]
 
 
 def _ask_idle_connections(engine: Engine) -> None:

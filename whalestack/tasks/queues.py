@@ -59,7 +59,8 @@ def queues(settings: Settings) -> tuple[Queue, ...]:
         # A coin about to be traded: its own workers, so that it never waits behind a round. Nice, because a
         # coin that spikes is fetched in the very moment in which it may be traded from the maps it has.
         Queue("refetch", "threads", 4, acks_late=True, time_limit_s=60, nice=5),
-        Queue("scan", "prefork", 2, acks_late=False, time_limit_s=60),
+        # What is done every minute; a move that is seen at its tick goes to `trade`.
+        Queue("scan", "prefork", 2, acks_late=False, time_limit_s=60, nice=3),
         # People read in seconds: two hundred stops that move are told after they have moved.
         Queue("broadcast", "threads", 4, acks_late=True, time_limit_s=60, nice=5),
         Queue("history", "prefork", 1, acks_late=False, time_limit_s=300, nice=10),
