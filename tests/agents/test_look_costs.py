@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -78,3 +79,31 @@ def test_the_lock_of_a_look_is_free_after_it_whatever_happened(world: World) -> 
             continue
     with trading_store.action_lock(world.db.engine, SYMBOL) as alone:
         assert alone
+
+
+def test_who_protects_waits_for_a_look_that_is_under_way(world: World) -> None:
+    """The kill switch closes, and the watchdog protects, what a look holds: after it, not a minute later."""
+    open_position(world)
+    world.exchange.held[SYMBOL].stop_loss = None
+    for act, done in (
+        (world.agents.stop_watchdog.run, lambda report: report.protected == (SYMBOL,)),
+        (lambda: kill(world), lambda report: report.closing == 1),
+    ):
+        entered, leave = threading.Event(), threading.Event()
+        look = threading.Thread(target=hold, args=(world, entered, leave))
+        look.start()
+        entered.wait(5)
+        threading.Timer(0.2, leave.set).start()
+        assert done(act())
+        look.join()
+
+
+def hold(world: World, entered: threading.Event, leave: threading.Event) -> None:
+    with trading_store.acting_alone(world.db.engine, SYMBOL):
+        entered.set()
+        leave.wait(5)
+
+
+def kill(world: World) -> Any:
+    world.agents.kill_switch.engage(reason="fear", set_by="owner", close_positions=True)
+    return world.agents.kill_enforcer.run()

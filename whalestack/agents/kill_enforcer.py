@@ -16,6 +16,7 @@ from whalestack.agents.order_canceller import OrderCanceller
 from whalestack.agents.order_ids import parse_link_id
 from whalestack.agents.plan_reaper import PlanReaper
 from whalestack.agents.position_closer import PositionCloser
+from whalestack.agents.stop_mover import LOOK_IS_OVER_S
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
@@ -115,7 +116,7 @@ class KillEnforcer:
 
     def _close(self, symbol: str) -> int:
         try:
-            with store.action_lock(self._db.engine, symbol) as alone:
+            with store.action_lock(self._db.engine, symbol, wait_s=LOOK_IS_OVER_S) as alone:
                 if not alone:
                     return 0
                 self._closer.close(symbol, agent_name=AGENT_NAME, reason="kill_switch")

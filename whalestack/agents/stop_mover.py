@@ -37,6 +37,8 @@ from whalestack.errors import GiveUp, StopAndTell, TryAgain, UnknownOutcome
 log = structlog.get_logger(__name__)
 
 PROTECTING = ("protect", "restore")
+# Real seconds after which a look that was under way, its wait for a turn and its call are over.
+LOOK_IS_OVER_S = 3.0
 # The outcome of a move that changed nothing and may be made again at once.
 LIMITED = "limited"
 

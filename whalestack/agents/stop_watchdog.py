@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from whalestack.agents.alerts import alert
 from whalestack.agents.pnl import direction_of, profit_pct
 from whalestack.agents.position_closer import PositionCloser
-from whalestack.agents.stop_mover import StopMove, StopMover
+from whalestack.agents.stop_mover import LOOK_IS_OVER_S, StopMove, StopMover
 from whalestack.clients.bybit.port import ExchangePort
 from whalestack.clients.bybit.types import Position
 from whalestack.clock import Clock
@@ -98,7 +98,7 @@ class StopWatchdog:
         try:
             if self._what_is_wrong(position, _of_position(trade, position)) is None:
                 return "fine"
-            with store.acting_alone(self._db.engine, position.symbol) as alone:
+            with store.acting_alone(self._db.engine, position.symbol, wait_s=LOOK_IS_OVER_S) as alone:
                 return "busy" if alone is None else self._look_again(alone, position.symbol)
         except WhalestackError as error:
             log.error("position_not_protected", symbol=position.symbol, error=str(error))

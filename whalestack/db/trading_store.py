@@ -8,7 +8,8 @@ in the wrong order; it belongs to a connection and ends with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -49,16 +50,31 @@ def lock_entries(session: Session, symbol: str) -> None:
     session.execute(_LOCK_ENTRIES, {"book": f"ws:book:{symbol}"})
 
 
+_TRY_ACTION = text("select pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
+ASK_FOR_LOCK_EVERY_S = 0.05
+
+
 @contextmanager
-def action_lock(engine: Engine, symbol: str) -> Iterator[bool]:
-    """Whether this caller is the only one that acts on the symbol's position now; it does not wait."""
+def action_lock(engine: Engine, symbol: str, *, wait_s: float = 0.0) -> Iterator[bool]:
+    """Whether this caller is the only one that acts on the symbol's position now.
+
+    Args:
+        engine: of this process.
+        symbol: Bybit symbol.
+        wait_s: real seconds to wait for somebody else's action; by default it does not wait.
+    """
     with engine.connect() as connection, connection.begin():
-        yield bool(
-            connection.scalar(
-                text("select pg_try_advisory_xact_lock(hashtextextended(:key, 0))"),
-                {"key": f"ws:act:{symbol}"},
-            )
-        )
+        key = {"key": f"ws:act:{symbol}"}
+        yield _comes_true(lambda: bool(connection.scalar(_TRY_ACTION, key)), wait_s)
+
+
+def _comes_true(attempt: Callable[[], bool], wait_s: float) -> bool:
+    deadline_s = time.monotonic() + wait_s
+    while not attempt():
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(ASK_FOR_LOCK_EVERY_S)
+    return True
 
 
 # The session's patience changes with the lock: "0" is none, and says that somebody else has it.
@@ -74,16 +90,16 @@ _UNLOCK_ACTION = text(
 
 
 @contextmanager
-def acting_alone(engine: Engine, symbol: str) -> Iterator[Connection | None]:
+def acting_alone(engine: Engine, symbol: str, *, wait_s: float = 0.0) -> Iterator[Connection | None]:
     """The action lock with a connection to work on while it is held; None where somebody else has it.
 
     Each statement on the connection is a transaction of its own: what is written is committed at
     once, and the lock outlives it. A worker that stands still in the middle loses its session, and
-    with it the lock, after a minute.
+    with it the lock, after a minute. Arguments as of `action_lock`.
     """
     key = {"key": f"ws:act:{symbol}"}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        is_alone = connection.scalar(_LOCK_ACTION, key) != "0"
+        is_alone = _comes_true(lambda: connection.scalar(_LOCK_ACTION, key) != "0", wait_s)
         try:
             yield connection if is_alone else None
         finally:

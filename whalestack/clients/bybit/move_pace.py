@@ -35,8 +35,9 @@ DOCUMENTED_LIMIT = 10
 WINDOW_MS = 1000
 # A call without an answer is over by then: pybit's timeout to connect and to read.
 IN_FLIGHT_MS = 10_000
-# Real seconds: a turn that is longer in coming is not worth waiting for, the streams call again.
-PATIENCE_S = 5.0
+# Real seconds: one who waits holds the position's lock. He lets go of it for those that must act, and
+# comes again.
+PATIENCE_S = 1.5
 URGENT_PATIENCE_S = 2.0
 # Turns whose answer is on its way come back sooner than they seem to.
 LONGEST_NAP_S = 0.05
