@@ -34,9 +34,9 @@ def test_ten_recorded_minutes_are_decided_alike(shared_data: Path, scratch_folde
     assert found.failed == ()
     assert found.system.ordered() == found.backtest.ordered()
     assert found.system.digest() == found.backtest.digest()
-    # The maps too, where the backtest makes them as the live source does: all but a few levels of the
-    # first minutes, in which a system's past and its own ticks meet.
+    # The maps too, where the backtest makes them as the live source does: all but a little of what was
+    # opened in the minutes since the start.
     assert found.as_live.decisions.ordered() == found.system.ordered()
-    assert all(each.alike_pct > 99.9 for each in found.ranges)
+    assert all(each.alike_pct > 99.5 for each in found.ranges)
     kinds = {line.split()[1] for line in found.system.lines}
     assert kinds == {"signal", "order", "fill", "stop", "close"}
