@@ -102,8 +102,10 @@ def check(
     def decided(stretch: Played) -> list[Decisions]:
         return [run(stretch, team).decisions for team in teams]
 
-    whole, found = decided(played), []
-    for at_ms in _moments(played, seed, cuts):
+    whole = decided(played)
+
+    # A function of its own, so that one cut's maps are gone before the next one's are made.
+    def compared(at_ms: int) -> Cut:
         part = replay(candles.until(at_ms), at_ms)
         facts = facts_of(played, at_ms)
         difference = first_difference(facts, facts_of(part, at_ms))
@@ -111,8 +113,9 @@ def check(
         for team, ours, theirs in zip(teams, lines, decided(part), strict=True):
             other = first_difference(ours, theirs.until(at_ms))
             difference = difference or (f"{name_of(team)}: {other}" if other else None)
-        found.append(Cut(at_ms, len(facts), sum(map(len, lines)), difference))
-    return LookaheadCheck(tuple(found))
+        return Cut(at_ms, len(facts), sum(map(len, lines)), difference)
+
+    return LookaheadCheck(tuple(compared(at_ms) for at_ms in _moments(played, seed, cuts)))
 
 
 def _moments(played: Played, seed: int, cuts: int) -> list[int]:
