@@ -5,10 +5,12 @@
 
 Figures are candles a second of one core, of process time: nothing here uses a second core. The candles are
 random with bursts and made before anything is timed, and so is what compiles (the first call of each
-kernel; `compile_s` says how long that took). Everything else counts: triggers, thresholds, the model, maps
+kernel; `compile_s` says how long that took). Every figure is the median of RUNS runs, with the slowest and
+the fastest beside it: other work on the machine takes from the caches, also from process time. Everything
+else counts: triggers, thresholds, the model, maps
 and clusters at every refresh, rankings, records, plans, the exchange.
 
-- `model_per_s`: the liquidation model alone, nine memories at once, no maps.
+- `model`: the liquidation model alone, nine memories at once, no maps.
 - `one_range`: one coin, everything, with the 7-day map only.
 - `one_coin`: one coin, everything, with all nine ranges, each mapped and followed every five minutes.
 - `again_per_s`: another trader over the same stretch: triggers and maps are there already.
@@ -46,7 +48,7 @@ from whalestack.math.liquidation_pass import FastLiquidationModel
 TARGET = 1_000_000
 START_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 WARM_UP_MS = 86_400_000
-RUNS = 3
+RUNS = 5
 
 
 def random_candles(coins: int, bars: int, seed: int) -> Candles:
@@ -68,14 +70,20 @@ def _coin(rng: np.random.Generator, symbol: str, bars: int) -> CoinCandles:
     return CoinCandles(symbol, {60: Rows(START_MS + 60_000 * np.arange(bars, dtype=np.int64), values)}, 5)
 
 
-def fastest(work: Callable[[], Any], runs: int = RUNS) -> tuple[float, Any]:
-    """The least process time of a few runs, seconds, and what the last one returned."""
-    best, result = float("inf"), None
+def timed(work: Callable[[], Any], runs: int = RUNS) -> tuple[list[float], Any]:
+    """The process times of a few runs, seconds, ascending, and what the last one returned."""
+    seconds, result = [], None
     for _ in range(runs):
         begun = time.process_time()
         result = work()
-        best = min(best, time.process_time() - begun)
-    return best, result
+        seconds.append(time.process_time() - begun)
+    return sorted(seconds), result
+
+
+def speeds(candles: int, seconds: list[float]) -> dict[str, Any]:
+    """Candles a second: the median, the slowest and the fastest run."""
+    ordered = [round(candles / each) for each in sorted(seconds, reverse=True)]
+    return {"per_s": ordered[len(ordered) // 2], "slowest_and_fastest": [ordered[0], ordered[-1]]}
 
 
 def measure_coin(market: PreparedMarket, settings: Settings, rules: MapRules | None) -> dict[str, Any]:
@@ -85,19 +93,19 @@ def measure_coin(market: PreparedMarket, settings: Settings, rules: MapRules | N
         played = play(market, settings, START_MS + WARM_UP_MS, 2**62, rules=rules)
         return played, AccountRun(played, (settings,)).run()
 
-    seconds, (played, outcome) = fastest(work)
-    again, _ = fastest(lambda: AccountRun(played, (settings,)).run(), 1)
+    seconds, (played, outcome) = timed(work)
+    again, _ = timed(lambda: AccountRun(played, (settings,)).run())
     return {
         "candles": played.candles,
-        "per_s": round(played.candles / seconds),
-        "again_per_s": round(played.candles / again),
+        **speeds(played.candles, seconds),
+        "again_per_s": speeds(played.candles, again)["per_s"],
         "triggers": len(played.triggers),
         "signals": outcome.signals,
         "trades": len(outcome.trades),
     }
 
 
-def measure_model(market: PreparedMarket) -> int:
+def measure_model(market: PreparedMarket) -> dict[str, Any]:
     """The model alone, candles a second."""
     coin = next(iter(market.coins.values()))
     bars = coin.model_bars(START_MS + WARM_UP_MS)
@@ -107,8 +115,7 @@ def measure_model(market: PreparedMarket) -> int:
         model = FastLiquidationModel(memory_bars=rules.memory_bars(bars.bar_ms), step_pct=rules.step_pct)
         model.advance(bars.highs, bars.lows, bars.closes, bars.turnover_usd, bars.open_interest, column_at=[])
 
-    seconds, _ = fastest(work)
-    return round(bars.closes.size / seconds)
+    return speeds(bars.closes.size, timed(work)[0])
 
 
 def measure_library(candles: Candles) -> dict[str, Any] | None:
@@ -139,14 +146,13 @@ def measure_library(candles: Candles) -> dict[str, Any] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         test = Backtest(frame, Crossing, cash=10_000, commission=0.00055)
-        begun = time.process_time()
-        stats = test.run()
-        seconds = time.process_time() - begun
+        seconds, stats = timed(test.run)
     import backtesting
 
     return {
         "name": f"backtesting.py {backtesting.__version__}",
-        "per_s": round(len(frame) / seconds),
+        "candles": len(frame),
+        **speeds(len(frame), seconds),
         "trades": int(stats["# Trades"]),
     }
 
@@ -173,7 +179,7 @@ def main() -> None:
     result = {
         "benchmark": "backtest",
         "target_per_s": TARGET,
-        "model_per_s": measure_model(market),
+        "model": measure_model(market),
         "one_range": measure_coin(market, settings, MapRules(timeframes=("7d",))),
         "one_coin": one,
         "many_coins": {"coins": asked.coins, **measure_coin(many, settings, None)},

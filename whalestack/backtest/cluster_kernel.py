@@ -11,225 +11,230 @@ The rules are those of the running system and stand elsewhere; here they are onl
 - long and short of all ranges: `whalestack.math.imbalance.aggregate_imbalance`.
 
 Tests hold each of them equal to its original.
+
+From one refresh to the next hardly anything changes, so little is done anew: a run of levels is summed
+where something was put onto it, a cluster is looked for where its run has left what is known to be its
+own, and clusters are judged where price has reached one or one's time is over.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.backtest.map_kernel import (
+from whalestack.backtest.cluster_book import (
     ADVERSE,
+    BEGIN,
     CENTER,
+    CENTRE,
+    CLUSTERS,
+    DECIDED,
+    DETECTED,
+    DISTANCE,
+    END,
+    FROM,
+    HAIR,
     HIGH,
+    HIT_MINUTE,
+    LEARNED,
     LOW,
-    MOST_FOUND,
+    MOST_RUNS,
+    NEARER_FROM,
+    NEARER_TO,
+    NOTED,
+    NUMBER,
     PRICE,
+    RANGE,
+    SEEN,
+    SIDE,
+    SIGHTINGS,
+    TO,
+    TOTAL,
     VALUE,
-    WORST,
-    clusters_of,
-    largest_per_cell,
-    show,
-    usual_step,
+    WAY,
+    Asked,
+    Book,
+    Past,
+    Runs,
+    View,
 )
+from whalestack.backtest.map_kernel import cells_of, largest_per_cell, least_shown, outstanding, usual_step
+from whalestack.backtest.outcome_kernel import judge, widen_edges
+from whalestack.backtest.run_kernel import are_on_their_sides, choose, find_runs, is_touched, sum_run
 from whalestack.backtest.walk_kernel import Floats, Ints
 from whalestack.db.cluster_store import TYPICAL_SIZE_MEMORY
-from whalestack.math.compiling import compiled
+from whalestack.math.compiling import compiled, inlined
 from whalestack.math.imbalance import CELL_STEPS, LEAST_CELL_PCT
+from whalestack.math.liquidation_kernel import Bars, Rules, State, first_level, take
 
-RANGE, SIDE, DETECTED, DECIDED, HIT_MINUTE, SEEN = range(6)
-"""Columns of `Book.facts`: SIDE is +1 for shorts above the price, -1 for longs below it; DECIDED and
-HIT_MINUTE are -1 until then (HIT_MINUTE stays -1 for a miss)."""
-BAND_LOW, BAND_HIGH, BAND_CENTER, BAND_SIDE, BAND_WORST = range(5)
-BANDS = 5
-"""Rows of `Book.bands`: what is asked of the undecided clusters at every refresh, side by side in memory."""
-CLUSTERS, SIGHTINGS, LEARNED = range(3)
-"""Places in `Book.counts`: clusters, sightings, refreshes that the typical size was learned from."""
+# --- which cluster a run is -------------------------------------------------------------------------
 
 
-class Book(NamedTuple):
-    """Every cluster of one coin so far, and which of them were seen at each refresh.
-
-    Args:
-        figures: (K, 8) columns of `map_kernel`, facts: (K, 6), see above.
-        active: (R, K') numbers of the undecided clusters of each range; active_count: (R,);
-            bands: (R, 5, K') their figures.
-        seen: (S,) cluster numbers; seen_usd: (S,) their values; seen_from: (refreshes + 1,) where the
-            sightings of each refresh begin.
-        sizes: (refreshes, 2) size of the short and of the long side, USD.
-        typical: (refreshes + 1,) typical size known before each refresh, 0 where there was none.
-        sides: (refreshes, 2) long and short USD over all ranges, where it was asked for.
-        counts: see above.
-    """
-
-    figures: Floats
-    facts: Ints
-    active: Ints
-    bands: Floats
-    active_count: Ints
-    seen: Ints
-    seen_usd: Floats
-    seen_from: Ints
-    sizes: Floats
-    typical: Floats
-    sides: Floats
-    counts: Ints
-
-
-class Columns(NamedTuple):
-    """Columns of the model: (A, R, W) values from level `firsts` (A,) on, `levels` (L,), `closes` (A,)."""
-
-    values: Floats
-    firsts: Ints
-    levels: Floats
-    closes: Floats
-
-
-class Past(NamedTuple):
-    """Minutes between refreshes.
-
-    Args:
-        highs, lows: (M,) of each minute. first: number of the minute in which refresh 0 falls.
-        each: minutes between two refreshes.
-    """
-
-    highs: Floats
-    lows: Floats
-    first: int
-    each: int
-
-
-@compiled
-def _judge(book: Book, past: Past, refresh: int, which: int, horizon: int) -> None:
-    """Decide the clusters of a range by the minutes since the refresh before, as `outcomes.judge`."""
-    start = past.first + (refresh - 1) * past.each
-    high, low = -np.inf, np.inf
-    for minute in range(start, start + past.each):
-        high = max(high, past.highs[minute])
-        low = min(low, past.lows[minute])
-    bands, active, kept = book.bands[which], book.active[which], 0
+@inlined
+def _match(book: Book, figures: Floats, which: int, run: int, way: int, slack: float) -> int:
+    """The undecided cluster that a run is, -1 for a new one; notes where it stays the same one."""
+    center, best, nearest, near = figures[CENTRE, run], -1, np.inf, np.inf
     for place in range(book.active_count[which]):
-        center, is_short = bands[BAND_CENTER, place], bands[BAND_SIDE, place] > 0
-        number = active[place]
-        if (high >= center) if is_short else (low <= center):
-            book.figures[number, WORST] = bands[BAND_WORST, place]
-            _hit(book.figures[number], book.facts[number], past, start, refresh)
+        number = book.active[which, place]
+        if book.facts[number, SIDE] != way:
             continue
-        worst = bands[BAND_WORST, place]
-        worst = min(worst, low) if is_short else max(worst, high)
-        if refresh - book.facts[number, DETECTED] >= horizon:
-            book.figures[number, WORST] = worst
-            book.facts[number, DECIDED] = refresh
-            _note_adverse(book.figures[number], is_short)
-            continue
-        if kept != place:
-            for row in range(BANDS):
-                bands[row, kept] = bands[row, place]
-            active[kept] = number
-        bands[BAND_WORST, kept] = worst
-        kept += 1
-    book.active_count[which] = kept
-
-
-@compiled
-def _hit(figures: Floats, facts: Ints, past: Past, start: int, refresh: int) -> None:
-    is_short = facts[SIDE] > 0
-    minute = start
-    while True:
-        if is_short:
-            figures[WORST] = min(figures[WORST], past.lows[minute])
-            reached = past.highs[minute] >= figures[CENTER]
-        else:
-            figures[WORST] = max(figures[WORST], past.highs[minute])
-            reached = past.lows[minute] <= figures[CENTER]
-        if reached:
-            break
-        minute += 1
-    facts[DECIDED], facts[HIT_MINUTE] = refresh, minute
-    _note_adverse(figures, is_short)
-
-
-@compiled
-def _note_adverse(figures: Floats, is_short: bool) -> None:
-    against = figures[PRICE] - figures[WORST] if is_short else figures[WORST] - figures[PRICE]
-    figures[ADVERSE] = max(against / figures[PRICE] * 100, 0.0)
-
-
-@compiled
-def _match(bands: Floats, known: int, center: float, side: int, slack: float) -> int:
-    """Place of the undecided cluster that a found one is, -1 for a new one."""
-    best, nearest = -1, np.inf
-    for place in range(known):
-        if bands[BAND_LOW, place] - slack <= center <= bands[BAND_HIGH, place] + slack:
-            away = abs(bands[BAND_CENTER, place] - center)
-            if away < nearest and bands[BAND_SIDE, place] == side:
-                best, nearest = place, away
+        known = book.figures[number]
+        away = abs(known[CENTER] - center)
+        near = min(near, away)
+        if away < nearest and known[LOW] - slack <= center <= known[HIGH] + slack:
+            best, nearest = number, away
+    figures[NEARER_FROM, run], figures[NEARER_TO, run] = np.inf, -np.inf
+    if best >= 0 and nearest <= near:
+        _note_room(book, figures, which, run, best)
     return best
 
 
-@compiled
-def _see(book: Book, which: int, refresh: int, found: Floats, sides: Ints, count: int, slack: float) -> None:
+@inlined
+def _note_room(book: Book, figures: Floats, which: int, run: int, best: int) -> None:
+    """Between which prices no other cluster's centre is as near as that of `best`."""
+    its, way, low, high = book.figures[best, CENTER], book.facts[best, SIDE], -np.inf, np.inf
+    for place in range(book.active_count[which]):
+        number = book.active[which, place]
+        if book.facts[number, SIDE] != way or number == best:
+            continue
+        other = book.figures[number, CENTER]
+        if other <= its:
+            low = max(low, other)
+        if other >= its:
+            high = min(high, other)
+    figures[NEARER_FROM, run] = (low + its) / 2 * (1 + HAIR)
+    figures[NEARER_TO, run] = (high + its) / 2 * (1 - HAIR)
+    figures[FROM, run], figures[TO, run] = book.figures[best, LOW], book.figures[best, HIGH]
+
+
+@inlined
+def _make_way(runs: Runs, which: int, new: int, book: Book) -> None:
+    """A run does not stay the same cluster where a new one of its side is as near."""
+    whole, figures, center = runs.whole[which], runs.figures[which], book.figures[new, CENTER]
+    for run in range(runs.counts[which]):
+        number = whole[NUMBER, run]
+        if number < 0 or number == new or whole[WAY, run] != book.facts[new, SIDE]:
+            continue
+        its = book.figures[number, CENTER]
+        if center <= its:
+            figures[NEARER_FROM, run] = max(figures[NEARER_FROM, run], (center + its) / 2 * (1 + HAIR))
+        if center >= its:
+            figures[NEARER_TO, run] = min(figures[NEARER_TO, run], (center + its) / 2 * (1 - HAIR))
+
+
+@inlined
+def _is_same(figures: Floats, run: int, slack: float) -> bool:
+    center = figures[CENTRE, run]
+    inside = figures[FROM, run] - slack <= center <= figures[TO, run] + slack
+    return bool(inside and figures[NEARER_FROM, run] < center < figures[NEARER_TO, run])
+
+
+@inlined
+def _see(view: View, values: Floats, scale: float, touched: Ints, runs: Runs, which: int, book: Book) -> None:
     """Match what was found with what is followed; what is new is followed from now on."""
-    known, begin = book.active_count[which], book.counts[SIGHTINGS]
-    bands, active = book.bands[which], book.active[which]
-    for each in range(count):
-        place = _match(bands, known, found[each, CENTER], sides[each], slack)
-        if place < 0:
-            number = _begin(book, which, refresh, found[each], sides[each])
-        else:
-            number = active[place]
-            if book.facts[number, SEEN] == refresh:
-                book.figures[number, VALUE] += found[each, VALUE]
-                continue
-            book.figures[number, VALUE] = found[each, VALUE]
-            book.facts[number, SEEN] = refresh
-        book.seen[book.counts[SIGHTINGS]] = number
-        book.counts[SIGHTINGS] += 1
-    for sighting in range(begin, book.counts[SIGHTINGS]):
+    whole, figures, new, begin = runs.whole[which], runs.figures[which], 0, book.counts[NOTED]
+    runs.largest[which, 0] = runs.largest[which, 1] = 0.0
+    for run in range(runs.counts[which]):
+        if figures[TOTAL, run] < 0 or is_touched(touched, whole[BEGIN, run], whole[END, run]):
+            sum_run(view.levels, values, whole, figures, run)
+        if whole[NUMBER, run] < 0 or not _is_same(figures, run, view.slack):
+            whole[NUMBER, run] = _match(book, figures, which, run, whole[WAY, run], view.slack)
+        if whole[NUMBER, run] < 0:
+            new += 1
+            continue
+        _see_run(whole, figures, run, scale, view.refresh, book, runs.largest[which])
+    for _ in range(new):
+        run = _nearest_new(view, whole, figures, runs.counts[which])
+        _begin(view, whole, figures, run, which, book)
+        _see_run(whole, figures, run, scale, view.refresh, book, runs.largest[which])
+        _make_way(runs, which, whole[NUMBER, run], book)
+    for sighting in range(begin, book.counts[NOTED]):
         book.seen_usd[sighting] = book.figures[book.seen[sighting], VALUE]
 
 
 @compiled
-def _begin(book: Book, which: int, refresh: int, found: Floats, side: int) -> int:
-    """Follow a new cluster; returns its number."""
-    number, place = book.counts[CLUSTERS], book.active_count[which]
-    book.counts[CLUSTERS] += 1
-    book.active_count[which] += 1
-    for column in range(8):
-        book.figures[number, column] = found[column]
-    facts = book.facts[number]
-    facts[RANGE], facts[SIDE], facts[DETECTED], facts[SEEN] = which, side, refresh, refresh
-    facts[DECIDED], facts[HIT_MINUTE] = -1, -1
-    bands = book.bands[which]
-    bands[BAND_LOW, place], bands[BAND_HIGH, place] = found[LOW], found[HIGH]
-    bands[BAND_CENTER, place], bands[BAND_SIDE, place] = found[CENTER], side
-    bands[BAND_WORST, place] = found[PRICE]
-    book.active[which, place] = number
-    return int(number)
+def _see_run(
+    whole: Ints, figures: Floats, run: int, scale: float, refresh: int, book: Book, largest: Floats
+) -> None:
+    """A cluster has the value of its run, or of its runs where several are the same cluster."""
+    number, usd = whole[NUMBER, run], figures[TOTAL, run] * scale
+    if book.facts[number, SEEN] == refresh:
+        usd += book.figures[number, VALUE]
+    else:
+        book.facts[number, SEEN] = refresh
+        book.seen[book.counts[NOTED]] = number
+        book.counts[NOTED] += 1
+        book.counts[SIGHTINGS] += 1
+    book.figures[number, VALUE] = usd
+    side = 0 if whole[WAY, run] > 0 else 1
+    largest[side] = max(largest[side], usd)
 
 
 @compiled
-def _side_sizes(book: Book, refresh: int, tradable: NDArray[np.bool_]) -> None:
-    """The mean, over the tradable ranges, of the largest cluster of each side."""
-    largest = np.zeros((tradable.size, 2))
-    for sighting in range(book.seen_from[refresh], book.counts[SIGHTINGS]):
-        number = book.seen[sighting]
-        side = 0 if book.facts[number, SIDE] > 0 else 1
-        which = book.facts[number, RANGE]
-        largest[which, side] = max(largest[which, side], book.seen_usd[sighting])
+def _distance_pct(view: View, whole: Ints, run: int) -> float:
+    near = view.levels[whole[BEGIN, run] if whole[WAY, run] > 0 else whole[END, run]]
+    return float(abs(near - view.price) / view.price * 100)
+
+
+@inlined
+def _nearest_new(view: View, whole: Ints, figures: Floats, count: int) -> int:
+    """New clusters are numbered as `find_clusters` gives them, the nearest first."""
+    best, nearest = -1, np.inf
+    for run in range(count):
+        if whole[NUMBER, run] >= 0:
+            continue
+        away = _distance_pct(view, whole, run)
+        if away < nearest or (away == nearest and figures[CENTRE, run] < figures[CENTRE, best]):
+            best, nearest = run, away
+    return best
+
+
+@inlined
+def _begin(view: View, whole: Ints, figures: Floats, run: int, which: int, book: Book) -> None:
+    """Follow a new cluster."""
+    number, place = book.counts[CLUSTERS], book.active_count[which]
+    book.counts[CLUSTERS] += 1
+    book.active_count[which] += 1
+    book.active[which, place], whole[NUMBER, run] = number, number
+    known, facts = book.figures[number], book.facts[number]
+    known[LOW], known[HIGH] = view.levels[whole[BEGIN, run]], view.levels[whole[END, run]]
+    known[CENTER], known[PRICE] = figures[CENTRE, run], view.price
+    known[DISTANCE], known[ADVERSE] = _distance_pct(view, whole, run), 0.0
+    facts[RANGE], facts[SIDE], facts[DETECTED] = which, whole[WAY, run], view.refresh
+    facts[DECIDED], facts[HIT_MINUTE], facts[SEEN] = -1, -1, -1
+    widen_edges(book.edges[which], facts, known[CENTER])
+
+
+# --- sizes ------------------------------------------------------------------------------------------
+
+
+@inlined
+def _weigh(view: View, state: State, ranks: Ints, book: Book) -> None:
+    """Long and short over all ranges."""
+    ranges, last = state.scale.size, view.first + view.width
+    cell = max(LEAST_CELL_PCT / 100, CELL_STEPS * view.slack / view.price)
+    cells, shown = np.empty(view.width, dtype=np.int64), np.empty(ranges, dtype=np.int64)
+    cells_of(view.levels, view.first, view.price, cell, cells)
+    for which in range(ranges):
+        shown[which] = least_shown(ranks[which, view.first : last])
+    sums = np.zeros((2, max(cells[0], cells[view.width - 1]) + 1))
+    for side in range(2):
+        begin, end = (view.first, view.below) if side == 0 else (view.above, last)
+        book.sides[view.refresh, side] = largest_per_cell(
+            state.held, state.scale, view.first, begin, end, shown, cells, sums
+        )
+
+
+@inlined
+def _learn(book: Book, runs: Runs, refresh: int, tradable: NDArray[np.bool_]) -> None:
+    """Size of a side: the mean, over the tradable ranges, of its largest cluster. And the typical size."""
     ranges = max(tradable.sum(), 1)
     for side in range(2):
         total = 0.0
         for which in range(tradable.size):
             if tradable[which]:
-                total += largest[which, side]
+                total += runs.largest[which, side]
         book.sizes[refresh, side] = total / ranges
-
-
-@compiled
-def _learn(book: Book, refresh: int) -> None:
     known, now = book.typical[refresh], (book.sizes[refresh, 0] + book.sizes[refresh, 1]) / 2
     if now > 0:
         learned = book.counts[LEARNED]
@@ -238,46 +243,101 @@ def _learn(book: Book, refresh: int) -> None:
     book.typical[refresh + 1] = known
 
 
+# --- refreshes --------------------------------------------------------------------------------------
+
+
 @compiled
-def follow(
-    columns: Columns,
+def look(
+    levels: Floats,
+    first: int,
+    width: int,
+    price: float,
+    state: State,
+    runs: Runs,
     past: Past,
-    first_refresh: int,
-    horizons: Ints,
-    tradable: NDArray[np.bool_],
-    weigh: NDArray[np.bool_],
+    asked: Asked,
+    refresh: int,
     book: Book,
 ) -> None:
-    """Take the maps of consecutive refreshes.
+    """One refresh: outcomes, then the maps of all ranges.
 
     Args:
-        columns: of the refreshes.
-        past: minutes.
-        first_refresh: number of the first one.
-        horizons: (R,) refreshes in which a cluster of each range must be hit.
-        tradable: (R,) whether a range's clusters make the size of a side.
-        weigh: (A,) at which of them long and short over all ranges are asked for.
-        book: changed in place; large enough.
+        levels: prices. first, width: the levels that are shown. price: the close.
+        state: what stands; what it says was touched is cleared.
+        runs: of the refresh before.
+        past: minutes. asked: what is wanted.
+        refresh: number. book: changed in place, large enough.
     """
-    ranges, width = columns.values.shape[1], columns.values.shape[2]
-    shown, guesses = np.empty((ranges, width)), np.ones((ranges, 2))
-    found, sides = np.empty((MOST_FOUND, 8)), np.empty(MOST_FOUND, dtype=np.int64)
-    cells = np.empty((2, width + 8))
-    for asked in range(columns.closes.size):
-        refresh, price, first = first_refresh + asked, columns.closes[asked], columns.firsts[asked]
-        book.seen_from[refresh] = book.counts[SIGHTINGS]
-        slack = usual_step(columns.levels, first, width)
-        for which in range(ranges):
-            if refresh > 0:
-                _judge(book, past, refresh, which, horizons[which])
-            show(columns.values[asked, which], shown[which])
-            count = clusters_of(shown[which], columns.levels, first, price, guesses[which], found, sides)
-            _see(book, which, refresh, found, sides, count, slack)
-        book.seen_from[refresh + 1] = book.counts[SIGHTINGS]
-        _side_sizes(book, refresh, tradable)
-        _learn(book, refresh)
-        if weigh[asked]:
-            cell = max(LEAST_CELL_PCT / 100, CELL_STEPS * slack / price)
-            for side in range(2):
-                total = largest_per_cell(shown, columns.levels, first, price, cell, side == 1, cells)
-                book.sides[refresh, side] = total
+    below = above = first_level(levels, price, 0)
+    while below > 0 and levels[below - 1] >= price:
+        below -= 1
+    slack = usual_step(levels, first, width)
+    view = View(levels, first, width, below, above, price, slack, refresh)
+    book.seen_from[refresh] = book.counts[SIGHTINGS]
+    if refresh > 0:
+        judge(book, runs, past, refresh, asked.horizons)
+    ranks = state.held.view(np.int64)
+    for which in range(state.scale.size):
+        if state.recounts[which] != runs.recounts[which]:
+            runs.recounts[which] = state.recounts[which]
+            runs.figures[which, TOTAL, :] = -1.0
+        least = outstanding(ranks[which, first : first + width], runs.guess[which])
+        changed = choose(view, ranks[which], least, runs.chosen[which])
+        if changed or not are_on_their_sides(view, runs.whole[which], runs.counts[which]):
+            find_runs(view, runs, which)
+        _see(view, state.held[which], state.scale[which], state.touched, runs, which, book)
+    state.touched[:] = 0
+    _learn(book, runs, refresh, asked.tradable)
+    if asked.weigh[refresh]:
+        _weigh(view, state, ranks, book)
+    book.seen_from[refresh + 1] = book.counts[SIGHTINGS]
+
+
+@inlined
+def _has_room(book: Book, ranges: int) -> bool:
+    """Whether the book can take the most that one more refresh could find."""
+    most, longest = ranges * MOST_RUNS, 0
+    for which in range(ranges):
+        longest = max(longest, book.active_count[which])
+    return bool(
+        book.counts[CLUSTERS] + most <= book.figures.shape[0]
+        and book.counts[NOTED] + most <= book.seen.size
+        and longest + MOST_RUNS <= book.active.shape[1]
+    )
+
+
+@compiled
+def follow_model(
+    bars: Bars,
+    first_bar: int,
+    each: int,
+    levels: Floats,
+    width: int,
+    rules: Rules,
+    state: State,
+    runs: Runs,
+    past: Past,
+    asked: Asked,
+    refresh: int,
+    book: Book,
+) -> int:
+    """The model and the maps of consecutive refreshes, until the book is full.
+
+    Args:
+        bars: candles. first_bar: how many of them have closed at refresh 0; each: and between two.
+        levels, rules, state: of the model. width: how many levels a map shows.
+        runs: of the refresh before.
+        past: minutes. asked: what is wanted.
+        refresh: the first one. book: changed in place.
+
+    Returns:
+        The first refresh that was not taken.
+    """
+    while refresh < asked.weigh.size and _has_room(book, state.scale.size):
+        end = first_bar + refresh * each
+        take(bars, 0 if refresh == 0 else end - each, end, levels, rules, state)
+        close = bars.closes[end - 1]
+        first = first_level(levels, close, width)
+        look(levels, first, width, close, state, runs, past, asked, refresh, book)
+        refresh += 1
+    return refresh

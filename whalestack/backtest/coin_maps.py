@@ -8,18 +8,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whalestack.backtest import cluster_book as layout
 from whalestack.backtest import cluster_kernel as kernel
-from whalestack.backtest import map_kernel
 from whalestack.backtest.live_columns import LiveColumns
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.liquidation_model import ModelAssumptions
-from whalestack.math.liquidation_pass import DEFAULT_REACH_PCT, DEFAULT_STEP_PCT, FastLiquidationModel
+from whalestack.math.liquidation_pass import (
+    DEFAULT_REACH_PCT,
+    DEFAULT_STEP_PCT,
+    FastLiquidationModel,
+    empty_state,
+)
 from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
 MINUTE_MS = 60_000
-CHUNK = 256
-"""Refreshes modelled at a time: their columns stay in the processor's cache."""
+SIGHTINGS_ROOM = 1 << 17
+ROOM = 16
+"""For the most clusters of so many refreshes the book is made longer at a time; few are ever new."""
 
 
 class FollowedCluster(NamedTuple):
@@ -103,6 +109,14 @@ def live_columns(bars: ModelBars, rules: MapRules) -> LiveColumns:
     return LiveColumns(rules.timeframes, starts, values, rules.assumptions, asked_ms)
 
 
+class _Sightings(NamedTuple):
+    """(S,) clusters that were seen and their values, from the number `first` of all sightings on."""
+
+    first: int
+    seen: Ints
+    usd: Floats
+
+
 class CoinMaps:
     """Every cluster that a coin's maps ever showed.
 
@@ -130,9 +144,10 @@ class CoinMaps:
     ) -> None:
         self.symbol, self.rules, self.refreshes = symbol, rules, refreshes
         self._first_minute = first_minute
-        self._past = kernel.Past(minute_highs, minute_lows, first_minute, rules.refresh_ms // MINUTE_MS)
-        self._book = _empty_book(refreshes, len(rules.timeframes))
+        self._past = layout.Past(minute_highs, minute_lows, first_minute, rules.refresh_ms // MINUTE_MS)
+        self._book = layout.empty_book(refreshes, len(rules.timeframes))
         self._weighed = weigh_at
+        self._sighted: list[_Sightings] = []
         self._standing: dict[int, list[FollowedCluster]] = {}
         if rules.as_live:
             self._run_as_live(bars, weigh_at)
@@ -144,52 +159,81 @@ class CoinMaps:
         memories = rules.memory_bars(bars.bar_ms)
         model = FastLiquidationModel(rules.assumptions, memory_bars=memories, step_pct=rules.step_pct)
         each = rules.refresh_ms // bars.bar_ms
-        taken = 0
-        for first in range(0, self.refreshes, CHUNK):
-            count = min(CHUNK, self.refreshes - first)
-            end = bars.first_refresh_at + (first + count - 1) * each
-            at = bars.first_refresh_at + (first + np.arange(count)) * each - 1 - taken
-            part = slice(taken, end)
-            columns = model.advance(
-                bars.highs[part],
-                bars.lows[part],
-                bars.closes[part],
-                bars.turnover_usd[part],
-                bars.open_interest[part],
-                column_at=at,
-                reach_pct=rules.reach_pct,
+        part = slice(bars.first_refresh_at + (self.refreshes - 1) * each)
+        parts = model.made_ready(
+            bars.highs[part],
+            bars.lows[part],
+            bars.closes[part],
+            bars.turnover_usd[part],
+            bars.open_interest[part],
+            reach_pct=rules.reach_pct,
+        )
+        layout.check_distances(parts.levels, parts.width)
+        runs, asked, refresh = (
+            layout.empty_runs(parts.levels.size, len(rules.timeframes)),
+            self._asked(weigh_at),
+            0,
+        )
+        while refresh < self.refreshes:
+            self._make_room()
+            refresh = kernel.follow_model(
+                parts.bars,
+                bars.first_refresh_at,
+                each,
+                parts.levels,
+                parts.width,
+                parts.rules,
+                parts.state,
+                runs,
+                self._past,
+                asked,
+                refresh,
+                self._book,
             )
-            taken = end
-            made = kernel.Columns(columns.values, columns.first_levels, columns.levels, columns.closes)
-            self._follow(made, first, weigh_at[first : first + count])
 
     def _run_as_live(self, bars: ModelBars, weigh_at: NDArray[np.bool_]) -> None:
         source, each = live_columns(bars, self.rules), self.rules.refresh_ms // bars.bar_ms
         for refresh in range(self.refreshes):
             closed = bars.first_refresh_at + refresh * each
             made = source.at(closed, bars.first_ms + closed * bars.bar_ms)
-            self._follow(made, refresh, weigh_at[refresh : refresh + 1])
+            self._follow(made, refresh, weigh_at)
 
-    def _follow(self, columns: kernel.Columns, first: int, weigh: NDArray[np.bool_]) -> None:
-        self._make_room(columns.closes.size)
-        tradable = np.array([each in TRADABLE_TIMEFRAMES for each in self.rules.timeframes])
-        horizons = self.rules.horizons()
-        kernel.follow(columns, self._past, first, horizons, tradable, weigh, self._book)
+    def _follow(self, columns: layout.Columns, refresh: int, weigh_at: NDArray[np.bool_]) -> None:
+        """Take maps that were made elsewhere, from a refresh on."""
+        levels, width = columns.levels, columns.values.shape[2]
+        state = empty_state(levels.size, len(self.rules.timeframes), 0)
+        runs, asked = layout.empty_runs(levels.size, len(self.rules.timeframes)), self._asked(weigh_at)
+        for number, (first, close) in enumerate(
+            zip(columns.firsts.tolist(), columns.closes.tolist(), strict=True)
+        ):
+            self._make_room()
+            state.held[:] = 0.0
+            state.held[:, first : first + width] = columns.values[number]
+            state.touched[:] = -1
+            at = refresh + number
+            kernel.look(levels, first, width, close, state, runs, self._past, asked, at, self._book)
 
-    def _make_room(self, refreshes: int) -> None:
-        """Room for the most that so many refreshes could find: the kernel checks no bounds."""
-        book = self._book
-        found = refreshes * map_kernel.MOST_FOUND
-        most = found * len(self.rules.timeframes)
-        clusters, sightings = int(book.counts[kernel.CLUSTERS]), int(book.counts[kernel.SIGHTINGS])
-        active = int(book.active_count.max())
+    def _asked(self, weigh_at: NDArray[np.bool_]) -> layout.Asked:
+        return layout.Asked(self.rules.horizons(), self._tradable(), weigh_at)
+
+    def _tradable(self) -> NDArray[np.bool_]:
+        return np.array([each in TRADABLE_TIMEFRAMES for each in self.rules.timeframes])
+
+    def _make_room(self) -> None:
+        """Room for what some refreshes could find at most: the kernel stops where it has none."""
+        book, each = self._book, ROOM * layout.MOST_RUNS
+        most = each * len(self.rules.timeframes)
+        clusters = int(book.counts[layout.CLUSTERS])
+        if int(book.counts[layout.NOTED]) + most > book.seen.size:
+            # A refresh's own stand together, so what is full is put aside and never copied.
+            self._sighted.append(self._sightings())
+            room = max(most, SIGHTINGS_ROOM)
+            book = book._replace(seen=np.empty(room, dtype=np.int64), seen_usd=np.empty(room))
+            book.counts[layout.NOTED] = 0
         self._book = book._replace(
-            figures=_longer(book.figures, clusters, most),
-            facts=_longer(book.facts, clusters, most),
-            seen=_longer(book.seen, sightings, most),
-            seen_usd=_longer(book.seen_usd, sightings, most),
-            active=_wider(book.active, active, found),
-            bands=_wider(book.bands, active, found),
+            figures=layout.longer(book.figures, clusters, most),
+            facts=layout.longer(book.facts, clusters, most),
+            active=layout.wider(book.active, int(book.active_count.max()), each),
         )
 
     # --- what is asked ----------------------------------------------------------------------
@@ -201,28 +245,35 @@ class CoinMaps:
         return self._standing[refresh]
 
     def _stands(self, refresh: int) -> list[FollowedCluster]:
-        book = self._book
-        part = slice(int(book.seen_from[refresh]), int(book.seen_from[refresh + 1]))
-        numbers = book.seen[part]
+        first, end = self._book.seen_from[refresh : refresh + 2].tolist()
+        chunk = next(each for each in reversed((*self._sighted, self._sightings())) if each.first <= first)
+        numbers, usd = (each[first - chunk.first : end - chunk.first] for each in (chunk.seen, chunk.usd))
         order = np.argsort(numbers)
+        return self._clusters(numbers[order], usd[order])
+
+    def _sightings(self) -> _Sightings:
+        """Those since the last chunk was full."""
+        counts = self._book.counts
+        first = int(counts[layout.SIGHTINGS] - counts[layout.NOTED])
+        return _Sightings(first, self._book.seen, self._book.seen_usd)
+
+    def _clusters(self, numbers: Ints, usd: Floats) -> list[FollowedCluster]:
+        facts, figures = self._book.facts[numbers], self._book.figures[numbers]
+        names = self.rules.timeframes
         return [
-            self._cluster(number, usd)
-            for number, usd in zip(numbers[order].tolist(), book.seen_usd[part][order].tolist(), strict=True)
+            FollowedCluster(number + 1, self.symbol, names[which], "short" if side > 0 else "long", *prices)
+            for number, which, side, prices in zip(
+                numbers.tolist(),
+                facts[:, layout.RANGE].tolist(),
+                facts[:, layout.SIDE].tolist(),
+                np.column_stack([figures[:, : layout.DISTANCE], usd, figures[:, layout.DISTANCE]]).tolist(),
+                strict=True,
+            )
         ]
 
-    def _cluster(self, number: int, usd: float) -> FollowedCluster:
-        facts, figures = self._book.facts[number].tolist(), self._book.figures[number].tolist()
-        return FollowedCluster(
-            id=number + 1,
-            symbol=self.symbol,
-            timeframe=self.rules.timeframes[facts[kernel.RANGE]],
-            side="short" if facts[kernel.SIDE] > 0 else "long",
-            price_low=figures[map_kernel.LOW],
-            price_high=figures[map_kernel.HIGH],
-            price_center=figures[map_kernel.CENTER],
-            leverage=usd,
-            distance_pct=figures[map_kernel.DISTANCE],
-        )
+    def _cluster(self, number: int) -> FollowedCluster:
+        numbers = np.array([number])
+        return self._clusters(numbers, self._book.figures[numbers, layout.VALUE])[0]
 
     def sides_usd(self, refresh: int) -> tuple[float, float]:
         """Longs below and shorts above the price over all ranges, USD.
@@ -252,31 +303,31 @@ class CoinMaps:
             since_minute: minutes from refresh 0.
         """
         facts = self._clusters_facts()
-        ends = facts[:, kernel.HIT_MINUTE] + 1 - self._first_minute
+        ends = facts[:, layout.HIT_MINUTE] + 1 - self._first_minute
         wanted = (
-            (facts[:, kernel.HIT_MINUTE] >= 0)
-            & (facts[:, kernel.DECIDED] <= refresh)
-            & (facts[:, kernel.SIDE] == (1 if side == "short" else -1))
+            (facts[:, layout.HIT_MINUTE] >= 0)
+            & (facts[:, layout.DECIDED] <= refresh)
+            & (facts[:, layout.SIDE] == (1 if side == "short" else -1))
             & (ends >= since_minute)
         )
         numbers = np.flatnonzero(wanted)
         if numbers.size == 0:
             return None
         number = int(numbers[np.lexsort((numbers, -ends[numbers]))[0]])
-        return self._cluster(number, float(self._book.figures[number, map_kernel.VALUE]))
+        return self._cluster(number)
 
     def judged(self, refresh: int) -> Judged:
         """The clusters whose whole horizon has passed by a refresh."""
         facts = self._clusters_facts()
-        horizons = self.rules.horizons()[facts[:, kernel.RANGE]]
-        known = (facts[:, kernel.DETECTED] + horizons <= refresh) & (facts[:, kernel.DECIDED] >= 0)
+        horizons = self.rules.horizons()[facts[:, layout.RANGE]]
+        known = (facts[:, layout.DETECTED] + horizons <= refresh) & (facts[:, layout.DECIDED] >= 0)
         figures = self._book.figures[: facts.shape[0]][known]
         facts = facts[known]
         return Judged(
-            ranges=facts[:, kernel.RANGE],
-            is_short=facts[:, kernel.SIDE] > 0,
-            is_hit=facts[:, kernel.HIT_MINUTE] >= 0,
-            adverse_pct=figures[:, map_kernel.ADVERSE],
+            ranges=facts[:, layout.RANGE],
+            is_short=facts[:, layout.SIDE] > 0,
+            is_hit=facts[:, layout.HIT_MINUTE] >= 0,
+            adverse_pct=figures[:, layout.ADVERSE],
         )
 
     def followed(self) -> list[Followed]:
@@ -285,15 +336,15 @@ class CoinMaps:
         found = []
         for number in range(self.clusters):
             facts, figures = self._book.facts[number], self._book.figures[number]
-            hit = None if facts[kernel.DECIDED] < 0 else bool(facts[kernel.HIT_MINUTE] >= 0)
+            hit = None if facts[layout.DECIDED] < 0 else bool(facts[layout.HIT_MINUTE] >= 0)
             found.append(
                 Followed(
-                    self._cluster(number, float(figures[map_kernel.VALUE])),
-                    float(figures[map_kernel.PRICE]),
-                    int(facts[kernel.DETECTED]),
-                    int(horizons[facts[kernel.RANGE]]),
+                    self._cluster(number),
+                    float(figures[layout.PRICE]),
+                    int(facts[layout.DETECTED]),
+                    int(horizons[facts[layout.RANGE]]),
                     hit,
-                    float(figures[map_kernel.ADVERSE]),
+                    float(figures[layout.ADVERSE]),
                 )
             )
         return found
@@ -301,12 +352,12 @@ class CoinMaps:
     def has_clusters(self, number: int, refresh: int) -> bool:
         """Whether a range, by its number, has shown any cluster by a refresh."""
         facts = self._clusters_facts()
-        return bool(((facts[:, kernel.RANGE] == number) & (facts[:, kernel.DETECTED] <= refresh)).any())
+        return bool(((facts[:, layout.RANGE] == number) & (facts[:, layout.DETECTED] <= refresh)).any())
 
     @property
     def clusters(self) -> int:
         """How many were ever found."""
-        return int(self._book.counts[kernel.CLUSTERS])
+        return int(self._book.counts[layout.CLUSTERS])
 
     def _clusters_facts(self) -> Ints:
         return self._book.facts[: self.clusters]
@@ -340,38 +391,3 @@ class Followed:
     horizon: int
     hit: bool | None
     adverse_pct: float
-
-
-def _empty_book(refreshes: int, ranges: int) -> kernel.Book:
-    return kernel.Book(
-        figures=np.zeros((0, 8)),
-        facts=np.zeros((0, 6), dtype=np.int64),
-        active=np.zeros((ranges, 0), dtype=np.int64),
-        bands=np.zeros((ranges, kernel.BANDS, 0)),
-        active_count=np.zeros(ranges, dtype=np.int64),
-        seen=np.zeros(0, dtype=np.int64),
-        seen_usd=np.zeros(0),
-        seen_from=np.zeros(refreshes + 1, dtype=np.int64),
-        sizes=np.zeros((refreshes, 2)),
-        typical=np.zeros(refreshes + 1),
-        sides=np.zeros((refreshes, 2)),
-        counts=np.zeros(3, dtype=np.int64),
-    )
-
-
-def _longer(values: NDArray, used: int, more: int) -> NDArray:  # type: ignore[type-arg]
-    """The same rows with room for so many more; only what is used is copied."""
-    if values.shape[0] >= used + more:
-        return values
-    room = np.zeros((2 * used + more, *values.shape[1:]), dtype=values.dtype)
-    room[:used] = values[:used]
-    return room
-
-
-def _wider(values: NDArray, used: int, more: int) -> NDArray:  # type: ignore[type-arg]
-    """The same with room for so many more in the last direction."""
-    if values.shape[-1] >= used + more:
-        return values
-    room = np.zeros((*values.shape[:-1], 2 * used + more), dtype=values.dtype)
-    room[..., :used] = values[..., :used]
-    return room

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whalestack.backtest.cluster_kernel import Columns
+from whalestack.backtest.cluster_book import Columns
 from whalestack.clients.bybit.lengths import INTEREST_POINTS, LENGTHS, POINTS_MS
 from whalestack.math.heatmap import Floats, Ints, LevelMap
 from whalestack.math.liquidation_model import ModelAssumptions

@@ -16,6 +16,7 @@ from whalestack.db.models import CoinLiquidationPattern
 from whalestack.db.pattern_store import ClusterRecord
 from whalestack.db.ranking_store import Record
 from whalestack.math.heatmap import Floats
+from whalestack.math.quantiles import quantile
 from whalestack.math.wicks import WickStatistics, wick_statistics
 from whalestack.scanners.coin_history import WICK_LOOKBACK, WICK_QUANTILE, pattern_row
 
@@ -105,4 +106,4 @@ def _record(
 
 
 def _quantile(runs: Floats) -> float | None:
-    return float(np.quantile(runs, WICK_QUANTILE)) if runs.size else None
+    return quantile(runs, WICK_QUANTILE) if runs.size else None

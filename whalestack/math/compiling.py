@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numba
 
@@ -16,14 +16,19 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """As `compiled`, and put into whoever calls it: for what a pass does for every candle."""
-    return _jit(function, forceinline=True)
+    """Made part of whoever calls it before that is compiled, and never compiled by itself.
+
+    For what has one caller: a function that is called is optimised once by itself and once more with
+    each of its callers, and so takes several times as long to compile.
+    """
+    return _jit(function, is_inlined=True)
 
 
-def _jit(function: Function, *, forceinline: bool = False) -> Function:
+def _jit(function: Function, *, is_inlined: bool = False) -> Function:
+    inline: Literal["always", "never"] = "always" if is_inlined else "never"
     try:
-        done = numba.njit(cache=True, error_model="numpy", forceinline=forceinline)(function)
+        done = numba.njit(cache=True, error_model="numpy", inline=inline)(function)
     except RuntimeError:
         # "No locator available": a read-only installation without a home.
-        done = numba.njit(error_model="numpy", forceinline=forceinline)(function)
+        done = numba.njit(error_model="numpy", inline=inline)(function)
     return cast(Function, done)

@@ -4,10 +4,10 @@ Importing this module loads numba (about half a second and 70 MB), and the first
 compiles or reads the compiled code from the cache beside this file: only what needs the
 pass imports it, and only then. `whalestack.math.liquidation_pass` is its door.
 
-The state of R memories stands in rows of R neighbouring numbers, so that one search of a
-level and one pass over a row serve all of them. Values are stored over a scale of each
-memory: fading multiplies that scale and touches no level. Consumption moves two marks:
-no long stands above the one, no short below the other.
+The state of R memories stands in R rows of levels, so that a row can be gone through many levels
+at a time. Longs and shorts share a row: longs stand strictly below the close, shorts strictly above
+it. Values are stored over a scale of each memory: fading multiplies that scale and touches no level.
+Consumption moves two marks: no long stands above the one, no short below the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.math.compiling import inlined
+from whalestack.math.compiling import compiled, inlined
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,83 +54,96 @@ class Rules(NamedTuple):
 
 
 class State(NamedTuple):
-    """What stands: (L, R) longs and shorts over (R,) `scale`; `stored` is their sum over it.
+    """What stands.
 
-    `before` and `unit` hold, within a bar, the sum at its start and what it opens over the scale.
+    Args:
+        held: (R, L') longs and shorts over `scale`; L' is L rounded up to whole words of 64 levels.
+        scale: (R,); stored: (R,) the sum of `held`; peak: (R,) the most that was.
+        before: (R,) the sum at the start of a bar.
+        consumed, faded: (R,) USD. totals, marks: see above.
+        touched: (L' / 64,) a bit for each level onto which something was put; whoever looks clears it.
+        recounts: (R,) how often a row was brought back to scale 1, which touches all of it.
+        places, shares: (4T,) a place to work: what a bar opens, by level.
     """
 
-    longs: Floats
-    shorts: Floats
+    held: Floats
     scale: Floats
     stored: Floats
     peak: Floats
     before: Floats
-    unit: Floats
     consumed: Floats
     faded: Floats
     totals: Floats
     marks: Ints
+    touched: Ints
+    recounts: Ints
+    places: Ints
+    shares: Floats
+
+
+@inlined
+def _clear(state: State, level: int) -> None:
+    """What stands at a level is liquidated."""
+    for each in range(state.scale.size):
+        gone = state.held[each, level]
+        state.held[each, level] = 0.0
+        state.stored[each] -= gone
+        state.consumed[each] += gone * state.scale[each]
 
 
 @inlined
 def _consume(levels: Floats, state: State, low: float, high: float) -> None:
     """Longs at `low` and above, shorts at `high` and below are liquidated."""
-    marks, ranges = state.marks, state.scale.size
+    marks = state.marks
     while marks[TOP] >= 0 and levels[marks[TOP]] >= low:
-        for each in range(ranges):
-            gone = state.longs[marks[TOP], each]
-            state.longs[marks[TOP], each] = 0.0
-            state.stored[each] -= gone
-            state.consumed[each] += gone * state.scale[each]
+        _clear(state, marks[TOP])
         marks[TOP] -= 1
     while marks[BOTTOM] < levels.size and levels[marks[BOTTOM]] <= high:
-        for each in range(ranges):
-            gone = state.shorts[marks[BOTTOM], each]
-            state.shorts[marks[BOTTOM], each] = 0.0
-            state.stored[each] -= gone
-            state.consumed[each] += gone * state.scale[each]
+        _clear(state, marks[BOTTOM])
         marks[BOTTOM] += 1
 
 
 @inlined
 def _recount(state: State, each: int) -> None:
     """Sum one memory anew, with scale 1."""
-    total = 0.0
-    for level in range(state.marks[TOP] + 1):
-        state.longs[level, each] *= state.scale[each]
-        total += state.longs[level, each]
-    for level in range(state.marks[BOTTOM], state.shorts.shape[0]):
-        state.shorts[level, each] *= state.scale[each]
-        total += state.shorts[level, each]
+    total, row = 0.0, state.held[each]
+    for level in range(row.size):
+        row[level] *= state.scale[each]
+        total += row[level]
     state.before[each] *= state.scale[each]
     state.scale[each] = 1.0
     state.stored[each] = total
     state.peak[each] = total
-
-
-@inlined
-def _kept_share(previous: float, interest: float, not_consumed: float, churned_coins: float) -> float:
-    """As `LiquidationModel._kept_share`."""
-    if np.isnan(interest) or not previous > 0:
-        return 1.0
-    share = min(interest / previous / not_consumed, 1.0)
-    return max(share, 0.0) * max(1.0 - churned_coins / previous, 0.0)
+    state.recounts[each] += 1
 
 
 @inlined
 def _fade(state: State, rules: Rules, interest: float, churned_coins: float) -> None:
+    """As `LiquidationModel._kept_share`, for every memory at once: nothing in the loops branches."""
     previous = state.totals[INTEREST]
+    known = previous > 0 and not np.isnan(interest)
+    ratio = interest / previous if known else np.inf
+    churn = max(1.0 - churned_coins / previous, 0.0) if known else 1.0
+    worn = 0
     for each in range(state.scale.size):
-        if state.stored[each] < _RECOUNT_BELOW * state.peak[each]:
-            _recount(state, each)
+        worn += state.stored[each] < _RECOUNT_BELOW * state.peak[each]
+    if worn > 0:
+        for each in range(state.scale.size):
+            if state.stored[each] < _RECOUNT_BELOW * state.peak[each]:
+                _recount(state, each)
+    worn = 0
+    for each in range(state.scale.size):
         left = state.stored[each]
-        if left <= 0:
-            continue
-        keep = rules.keeps[each] * _kept_share(previous, interest, left / state.before[each], churned_coins)
+        share = ratio / (left / state.before[each])
+        share = max(share if share < 1.0 else 1.0, 0.0)  # where nothing stood it is no number
+        keep = rules.keeps[each] * share * churn if left > 0 else 1.0
         state.faded[each] += left * (1 - keep) * state.scale[each]
         state.scale[each] *= keep
-        if state.scale[each] < _LEAST_SCALE:
-            _recount(state, each)
+        worn += state.scale[each] < _LEAST_SCALE
+    if worn > 0:
+        for each in range(state.scale.size):
+            if state.scale[each] < _LEAST_SCALE:
+                _recount(state, each)
 
 
 @inlined
@@ -154,21 +167,15 @@ def _level_below(levels: Floats, price: float, hint: int) -> int:
 
 
 @inlined
-def _put(levels: Floats, onto: Floats, state: State, level: int, price: float, weight: float) -> None:
-    """Share what a tier opens between a level and the next in proportion."""
-    upper = weight * (price - levels[level]) / (levels[level + 1] - levels[level])
-    for each in range(state.scale.size):
-        onto[level, each] += (weight - upper) * state.unit[each]
-        onto[level + 1, each] += upper * state.unit[each]
-        state.stored[each] += weight * state.unit[each]
+def _lay_out(
+    levels: Floats, state: State, rules: Rules, usd: float, price: float, close: float
+) -> tuple[int, float]:
+    """Share what each tier opens between a level and the next in proportion.
 
-
-@inlined
-def _open(levels: Floats, state: State, rules: Rules, usd: float, price: float) -> None:
-    tiers = rules.factors.size // 2
-    state.totals[OPENED] += usd
-    for each in range(state.scale.size):
-        state.unit[each] = usd / state.scale[each]
+    Returns:
+        How many `places` it goes to, and the share that the close liquidates at once.
+    """
+    tiers, count, gone = rules.factors.size // 2, 0, 0.0
     for tier in range(2 * tiers):
         at, weight = price * rules.factors[tier], rules.weights[tier]
         if at < levels[0] or at > levels[-1]:
@@ -176,14 +183,37 @@ def _open(levels: Floats, state: State, rules: Rules, usd: float, price: float) 
             continue
         level = _level_below(levels, at, state.marks[HINTS + tier])
         state.marks[HINTS + tier] = level
-        if tier < tiers:
-            _put(levels, state.longs, state, level, at, weight)
-            state.marks[TOP] = max(state.marks[TOP], level + 1)
-        else:
-            _put(levels, state.shorts, state, level, at, weight)
-            state.marks[BOTTOM] = min(state.marks[BOTTOM], level)
+        upper = weight * (at - levels[level]) / (levels[level + 1] - levels[level])
+        for step in range(2):
+            place, share = level + step, upper if step > 0 else weight - upper
+            if (levels[place] >= close) if tier < tiers else (levels[place] <= close):
+                gone += share
+                continue
+            state.places[count], state.shares[count] = place, share
+            count += 1
+            if tier < tiers:
+                state.marks[TOP] = max(state.marks[TOP], place)
+            else:
+                state.marks[BOTTOM] = min(state.marks[BOTTOM], place)
+    return count, gone
+
+
+@inlined
+def _open(levels: Floats, state: State, rules: Rules, usd: float, price: float, close: float) -> None:
+    state.totals[OPENED] += usd
+    count, gone = _lay_out(levels, state, rules, usd, price, close)
+    kept = 0.0
+    for each in range(count):
+        place = state.places[each]
+        state.touched[place >> 6] |= np.int64(1) << (place & 63)
+        kept += state.shares[each]
     for each in range(state.scale.size):
+        unit, row = usd / state.scale[each], state.held[each]
+        for number in range(count):
+            row[state.places[number]] += state.shares[number] * unit
+        state.stored[each] += kept * unit
         state.peak[each] = max(state.peak[each], state.stored[each])
+        state.consumed[each] += gone * usd
 
 
 @inlined
@@ -198,26 +228,32 @@ def _take(bars: Bars, bar: int, levels: Floats, rules: Rules, state: State) -> N
     price = (high + low + close) / 3
     opened = _opened_usd(interest, bars.turnover_usd[bar], rules, state.totals[INTEREST], price)
     if opened > 0:
-        _open(levels, state, rules, opened, price)
-        _consume(levels, state, close, close)
+        _open(levels, state, rules, opened, price, close)
     if not np.isnan(interest):
         state.totals[INTEREST] = interest
 
 
-@inlined
-def _write_column(levels: Floats, state: State, close: float, values: Floats) -> int:
-    """Copy the levels around the close into (R, W) `values`; returns the first one's number."""
-    width = values.shape[1]
-    above = np.searchsorted(levels, close, side="right")
-    first: int = min(max(above - width // 2, 0), levels.size - width)
-    for each in range(state.scale.size):
-        for place in range(width):
-            held = state.longs[first + place, each] + state.shorts[first + place, each]
-            values[each, place] = held * state.scale[each]
-    return first
+@compiled
+def take(bars: Bars, begin: int, end: int, levels: Floats, rules: Rules, state: State) -> None:
+    """Take the candles `begin` to `end`, the last one not counted."""
+    for bar in range(begin, end):
+        _take(bars, bar, levels, rules, state)
 
 
-@inlined
+@compiled
+def first_level(levels: Floats, close: float, width: int) -> int:
+    """The number of the first of `width` levels around a close; of no width, of the first one above it."""
+    below, above = 0, levels.size
+    while below < above:
+        middle = (below + above) // 2
+        if levels[middle] <= close:
+            below = middle + 1
+        else:
+            above = middle
+    return int(min(max(above - width // 2, 0), levels.size - width))
+
+
+@compiled
 def advance(
     bars: Bars, levels: Floats, rules: Rules, state: State, column_at: Ints, values: Floats, firsts: Ints
 ) -> None:
@@ -232,9 +268,13 @@ def advance(
         values: (A, R, W) USD, written.
         firsts: (A,) number of each column's first level, written.
     """
-    asked = 0
-    for bar in range(bars.closes.size):
-        _take(bars, bar, levels, rules, state)
-        while asked < column_at.size and column_at[asked] == bar:
-            firsts[asked] = _write_column(levels, state, bars.closes[bar], values[asked])
-            asked += 1
+    taken = 0
+    for asked in range(column_at.size):
+        bar = column_at[asked]
+        take(bars, taken, bar + 1, levels, rules, state)
+        taken = max(taken, bar + 1)
+        firsts[asked] = first_level(levels, bars.closes[bar], values.shape[2])
+        for each in range(state.scale.size):
+            for place in range(values.shape[2]):
+                values[asked, each, place] = state.held[each, firsts[asked] + place] * state.scale[each]
+    take(bars, taken, bars.closes.size, levels, rules, state)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import ceil, log, log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,13 +28,15 @@ from whalestack.math.heatmap import Floats, Ints, LevelMap
 from whalestack.math.liquidation_model import Ledger, ModelAssumptions, checked_levels
 
 if TYPE_CHECKING:
-    from whalestack.math.liquidation_kernel import Bars, State
+    from whalestack.math.liquidation_kernel import Bars, Rules, State
 
 DEFAULT_STEP_PCT = 0.2
 DEFAULT_REACH_PCT = 25.0
 LEAST_SHARE = 0.003
 """Levels below this share of a map's largest are empty in it, as in the maps that are served: residues
 of what faded long ago would otherwise decide what is ordinary for the map."""
+WORD = 64
+"""Rows are as long as whole words of so many levels."""
 _GROWTH_STEPS = 256
 """The grid grows by at least so many levels at a time, so that it seldom grows."""
 
@@ -94,6 +96,16 @@ def half_width(per_decade: int, reach_pct: float) -> int:
     return ceil(per_decade * log10(1 + reach_pct / 100)) + 1
 
 
+class Parts(NamedTuple):
+    """What `whalestack.math.liquidation_kernel` works on; `width` levels make a column."""
+
+    bars: Bars
+    levels: Floats
+    rules: Rules
+    state: State
+    width: int
+
+
 class FastLiquidationModel:
     """One coin's model for several memories.
 
@@ -135,7 +147,7 @@ class FastLiquidationModel:
         self._fixed = levels is not None
         self.levels = np.empty(0) if levels is None else checked_levels(levels)
         self._first_k = 0
-        self._state = _empty_state(self.levels.size, len(memories), len(tiers))
+        self._state = empty_state(self.levels.size, len(memories), len(tiers))
 
     def branch(self) -> FastLiquidationModel:
         """An independent model in the same state: to look at an open candle without taking it."""
@@ -148,7 +160,7 @@ class FastLiquidationModel:
         """What was opened, and what became of it, for one memory."""
         state = self._state
         opened, outside, _ = state.totals.tolist()
-        standing = float((state.longs[:, memory] + state.shorts[:, memory]).sum() * state.scale[memory])
+        standing = float(state.held[memory].sum() * state.scale[memory])
         return Ledger(opened, float(state.consumed[memory]), float(state.faded[memory]), outside, standing)
 
     def advance(
@@ -177,19 +189,35 @@ class FastLiquidationModel:
         """
         from whalestack.math.liquidation_kernel import advance
 
-        bars = _checked_bars(highs, lows, closes, turnover_usd, open_interest)
+        parts = self.made_ready(highs, lows, closes, turnover_usd, open_interest, reach_pct=reach_pct)
+        bars = parts.bars
         asked = _checked_numbers(column_at, bars.closes.size)
-        half = self._half_width(reach_pct)
-        if bars.closes.size:
-            self._grow(float(bars.lows.min()), float(bars.highs.max()), half)
-        width = self.levels.size if self._fixed else 2 * half
-        values = np.empty((asked.size, self._rules.keeps.size, width))
+        values = np.empty((asked.size, self._rules.keeps.size, parts.width))
         firsts = np.zeros(asked.size, dtype=np.int64)
         advance(bars, self.levels, self._rules, self._state, asked, values, firsts)
         return ModelColumns(asked, bars.closes[asked], firsts, self.levels, values)
 
-    def _half_width(self, reach_pct: float) -> int:
-        return half_width(self._per_decade, reach_pct)
+    def made_ready(
+        self,
+        highs: Floats,
+        lows: Floats,
+        closes: Floats,
+        turnover_usd: Floats,
+        open_interest: Floats | None = None,
+        *,
+        reach_pct: float = DEFAULT_REACH_PCT,
+    ) -> Parts:
+        """What a compiled pass over the next candles takes; whoever calls this takes them, all of them.
+
+        Raises:
+            ValueError: a bar is not a candle.
+        """
+        bars = _checked_bars(highs, lows, closes, turnover_usd, open_interest)
+        half = half_width(self._per_decade, reach_pct)
+        if bars.closes.size:
+            self._grow(float(bars.lows.min()), float(bars.highs.max()), half)
+        width = self.levels.size if self._fixed else 2 * half
+        return Parts(bars, self.levels, self._rules, self._state, width)
 
     def _grow(self, low: float, high: float, half: int) -> None:
         """Have levels for everything that these candles may open or show."""
@@ -214,40 +242,47 @@ class FastLiquidationModel:
         from whalestack.math.liquidation_kernel import BOTTOM, HINTS, TOP
 
         before = self._first_k - first if self.levels.size else 0
-        after = last - first + 1 - before - self.levels.size
-        pads = ((before, after), (0, 0))
-        state = self._state
+        state, levels = self._state, last - first + 1
         marks = state.marks + before
         if state.marks[BOTTOM] >= self.levels.size:
-            marks[BOTTOM] = last - first + 1
+            marks[BOTTOM] = levels
         if state.marks[TOP] < 0:
             marks[TOP] = -1
-        marks[HINTS:] = np.clip(marks[HINTS:], 0, last - first - 1)
-        self._state = state._replace(
-            longs=np.pad(state.longs, pads), shorts=np.pad(state.shorts, pads), marks=marks
-        )
+        marks[HINTS:] = np.clip(marks[HINTS:], 0, levels - 2)
+        held = np.zeros((state.held.shape[0], _whole_words(levels)))
+        held[:, before : before + self.levels.size] = state.held[:, : self.levels.size]
+        touched = np.zeros(held.shape[1] // WORD, dtype=np.int64)
+        self._state = state._replace(held=held, marks=marks, touched=touched)
         self._first_k = first
         self.levels = 10.0 ** (np.arange(first, last + 1) / self._per_decade)
 
 
-def _empty_state(levels: int, memories: int, tiers: int) -> State:
+def _whole_words(levels: int) -> int:
+    return -(-levels // WORD) * WORD
+
+
+def empty_state(levels: int, memories: int, tiers: int) -> State:
+    """Nothing stands."""
     from whalestack.math.liquidation_kernel import BOTTOM, INTEREST, TOP, State
 
     def zeros() -> Floats:
         return np.zeros(memories)
 
+    width = _whole_words(levels)
     state = State(
-        longs=np.zeros((levels, memories)),
-        shorts=np.zeros((levels, memories)),
+        held=np.zeros((memories, width)),
         scale=np.ones(memories),
         stored=zeros(),
         peak=zeros(),
         before=zeros(),
-        unit=zeros(),
         consumed=zeros(),
         faded=zeros(),
         totals=np.zeros(3),
         marks=np.zeros(2 + 2 * tiers, dtype=np.int64),
+        touched=np.zeros(width // WORD, dtype=np.int64),
+        recounts=np.zeros(memories, dtype=np.int64),
+        places=np.zeros(4 * tiers, dtype=np.int64),
+        shares=np.zeros(4 * tiers),
     )
     state.totals[INTEREST] = np.nan
     state.marks[TOP], state.marks[BOTTOM] = -1, levels

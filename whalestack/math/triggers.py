@@ -8,6 +8,7 @@ import numpy as np
 
 from whalestack.math.directions import Direction, sign
 from whalestack.math.heatmap import Floats
+from whalestack.math.quantiles import quantile as quantile_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def learn_thresholds(
         known = past[np.isfinite(past)]
         if known.size < min_observations:
             return floor
-        return max(floor, float(np.quantile(known, quantile)))
+        return max(floor, quantile_of(known, quantile))
 
     five_minutes = np.abs(history.price_change_5m_pct)
     return TriggerThresholds(

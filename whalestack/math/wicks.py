@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whalestack.math.heatmap import Floats
+from whalestack.math.quantiles import quantile as quantile_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def wick_statistics(
         return None
     opens, highs, lows, closes = opens[usable], highs[usable], lows[usable], closes[usable]
     return WickStatistics(
-        wick_up_pct=float(np.quantile(wicks_up_pct(opens, highs, closes), quantile)),
-        wick_down_pct=float(np.quantile(wicks_down_pct(opens, lows, closes), quantile)),
+        wick_up_pct=quantile_of(wicks_up_pct(opens, highs, closes), quantile),
+        wick_down_pct=quantile_of(wicks_down_pct(opens, lows, closes), quantile),
         observations=int(usable.sum()),
     )

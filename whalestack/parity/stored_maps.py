@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.backtest import cluster_kernel as kernel
+from whalestack.backtest.cluster_book import Columns
 from whalestack.backtest.coin_maps import CoinMaps, MapRules, ModelBars
 from whalestack.backtest.played_coins import MapMaker
 from whalestack.db.heatmap_rows import StoredMap
@@ -48,16 +48,7 @@ class StoredMaps(CoinMaps):
         if len(self._maps) < self.refreshes or not all(self._maps):
             raise StopAndTell(f"{self.symbol} has no map at some of {self.refreshes} refreshes")
         maps = self._maps[: self.refreshes]
-        self._make_room(self.refreshes)
-        kernel.follow(
-            columns_of(maps, self.rules),
-            self._past,
-            0,
-            self.rules.horizons(),
-            self._tradable(),
-            np.zeros(self.refreshes, dtype=bool),
-            self._book,
-        )
+        self._follow(columns_of(maps, self.rules), 0, np.zeros(self.refreshes, dtype=bool))
         for refresh, found in enumerate(maps):
             sides = aggregate_imbalance(list(found.values()), neutral_band_pct=NEUTRAL_BAND_PCT)
             self._book.sides[refresh] = sides.long_usd, sides.short_usd
@@ -87,7 +78,7 @@ def maker_of(rounds: Sequence[Sequence[StoredMap]]) -> MapMaker:
     return partial(make)
 
 
-def columns_of(maps: Maps, rules: MapRules) -> kernel.Columns:
+def columns_of(maps: Maps, rules: MapRules) -> Columns:
     """Stored maps on the model's own grid, which every one of them was made on.
 
     What is stored has five digits and leaves empty levels out; the number of a level brings back its
@@ -106,7 +97,7 @@ def columns_of(maps: Maps, rules: MapRules) -> kernel.Columns:
             if timeframe in found:
                 start = lowest + int(firsts[refresh])
                 _lay(found[timeframe], start, per_decade, values[refresh, which])
-    return kernel.Columns(values, firsts, levels, closes)
+    return Columns(values, firsts, levels, closes)
 
 
 def _price(found: Mapping[str, LevelMap]) -> float:
