@@ -19,29 +19,27 @@ from decimal import Decimal
 import structlog
 from sqlalchemy import Connection
 
-from whalestack.agents.patience import at_least_real
+from whalestack.agents.last_prices import LastPrices
 from whalestack.agents.pnl import POSITION_EXEC_TYPES, profit_pct
 from whalestack.agents.stop_mover import LIMITED, StopMove, StopMover
 from whalestack.agents.target_extension import extended_target, is_nearly_there
 from whalestack.agents.trailing_watch import best_price, next_watch
 from whalestack.clients.bybit.port import ExchangePort
-from whalestack.clock import Clock, from_ms
+from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db import stop_looks
 from whalestack.db import trading_inputs as inputs
 from whalestack.db import trading_store as store
 from whalestack.db.engine import Database
-from whalestack.db.live import LiveMarket, LiveTick, PriceWatch, SeenPrice
+from whalestack.db.live import LiveMarket, PriceWatch, SeenPrice
 from whalestack.db.stop_looks import OpenPosition
 from whalestack.errors import TryAgain, WhalestackError
 from whalestack.math.directions import as_direction
-from whalestack.math.rounding import decimal_of
 from whalestack.math.stops import trailing_stop
 
 log = structlog.get_logger(__name__)
 
 AGENT_NAME = "position-monitor"
-TICK_REAL_S = 3.0
 LOOK = "look"
 # Real seconds: a look with its call is over by then, or may be tried again.
 LOOK_TAKES_S = 2.0
@@ -92,14 +90,13 @@ class PositionMonitor:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._db = db
-        self._exchange = exchange
         self._live = live
         self._settings = settings
         self._clock = clock
         self._mover = mover
         self._line = threading.BoundedSemaphore(LOOKS_AT_ONCE)
         self._sleep = sleep
-        self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
+        self._prices = LastPrices(exchange=exchange, live=live, settings=settings, clock=clock)
 
     def check_symbol(self, symbol: str, seen: SeenPrice | None = None) -> MonitorReport:
         """Look at one position, and move its stop where the profit has earned it.
@@ -154,7 +151,7 @@ class PositionMonitor:
         """
         with self._db.alone() as connection:
             positions = stop_looks.open_positions(connection, POSITION_EXEC_TYPES)
-        prices = self._prices([each.symbol for each in positions])
+        prices = self._prices.many([each.symbol for each in positions])
         calm: dict[str, PriceWatch] = {}
         due: list[tuple[float, str]] = []
         for each in positions:
@@ -232,7 +229,7 @@ class PositionMonitor:
     # --- one look ---------------------------------------------------------------------------
 
     def _look(self, alone: Connection, position: OpenPosition, seen: SeenPrice | None) -> MonitorReport:
-        price = self._price(position.symbol)
+        price = self._prices.one(position.symbol)
         best = best_price(position, price, seen)
         move = self._move(position, price, best)
         outcome = "unchanged" if move is None else self._mover.move(alone, move)
@@ -292,37 +289,6 @@ class PositionMonitor:
             fresh = inputs.map_times(work.session, position.symbol, fresh_since)
             clusters = inputs.standing_clusters(work.session, position.symbol, now, fresh)
         return extended_target(position, clusters, price=best, tick_size=position.tick_size)
-
-    # --- prices and watches -------------------------------------------------------------------
-
-    def _price(self, symbol: str) -> Decimal:
-        """The last price, which is what stops trigger on; from the exchange where the live one is old."""
-        try:
-            tick = self._live.get(symbol)
-        except TryAgain:
-            tick = None
-        if tick is not None and self._is_fresh(tick):
-            return decimal_of(tick.last)
-        return self._exchange.ticker(symbol).last_price
-
-    def _prices(self, symbols: Sequence[str]) -> dict[str, Decimal]:
-        """The last prices of many; one question to the exchange for all whose live one is old."""
-        try:
-            ticks = self._live.get_many(symbols)
-        except TryAgain:
-            ticks = {}
-        found = {name: decimal_of(tick.last) for name, tick in ticks.items() if self._is_fresh(tick)}
-        if len(found) == len(symbols):
-            return found
-        try:
-            asked = {each.symbol: each.last_price for each in self._exchange.tickers()}
-        except TryAgain as error:
-            log.warning("prices_not_asked", error=str(error))
-            asked = {}
-        return asked | found
-
-    def _is_fresh(self, tick: LiveTick) -> bool:
-        return self._clock.now() - from_ms(tick.ts_ms) <= self._tick_max_age
 
     def _leave_watches(self, watches: dict[str, PriceWatch]) -> None:
         """Have the streams call at the next price that matters, so that nobody waits for the sweep.
