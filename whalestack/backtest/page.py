@@ -150,7 +150,8 @@ def _nice_steps(low: float, high: float, most: int = 6) -> list[float]:
     raw = span / most
     size = 10 ** np.floor(np.log10(raw))
     step = float(next(each * size for each in (1, 2, 5, 10) if each * size >= raw))
-    return [float(each) for each in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
+    # Adding zero turns a minus zero into a plain one.
+    return [float(each) + 0.0 for each in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
 
 
 def _across(shares: Floats) -> Floats:
