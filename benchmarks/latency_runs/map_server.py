@@ -21,6 +21,7 @@ from whalestack.simulator.heatmaps import Heatmaps, View
 from whalestack.simulator.market.base import Market
 from whalestack.simulator.server import serve
 from whalestack.simulator.world import World, build_world
+from whalestack.supervisor.parent import end_with_parent
 
 SOURCES = 4
 
@@ -95,4 +96,5 @@ async def _run(port: int) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent(get_settings().supervisor_pid)
     asyncio.run(_run(int(sys.argv[1])))
