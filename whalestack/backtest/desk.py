@@ -98,7 +98,7 @@ class BacktestDesk:
             tick=tick,
             clusters=cast("Sequence[LiquidationCluster]", mapped.maps.standing(refresh)),
             hit=cast("LiquidationCluster | None", hit),
-            patterns=self._rankings.learned(tick.ts_ms).patterns.get(symbol, {}),
+            patterns=self._rankings.learned(tick.ts_ms).patterns_of(symbol),
             threshold=_threshold(symbol, mapped.maps.typical_usd(refresh + 1), tick.ts_ms),
             wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
             wick_down_pct=wicks.wick_down_pct if wicks is not None else None,

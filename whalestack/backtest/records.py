@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,21 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Learned:
-    """Every coin's record as it was learned last, by symbol and range."""
+    """Every coin's record as it was learned last: rows of `coin_liquidation_patterns` by symbol and range."""
 
-    patterns: Mapping[str, Mapping[str, CoinLiquidationPattern]] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def patterns_of(self, symbol: str) -> dict[str, CoinLiquidationPattern]:
+        """A coin's rows as plans take them; few coins are ever planned for."""
+        return {
+            timeframe: CoinLiquidationPattern(**row) for timeframe, row in self.rows.get(symbol, {}).items()
+        }
 
     def records(self) -> list[Record]:
         """As the ranking takes them."""
         return [
-            Record(symbol, timeframe, row.hits, row.observations)
-            for symbol, rows in self.patterns.items()
+            Record(symbol, timeframe, row["hits"], row["observations"])
+            for symbol, rows in self.rows.items()
             for timeframe, row in rows.items()
         ]
 
@@ -55,12 +62,12 @@ def learn(coins: Mapping[str, tuple[CoinSeries, CoinMaps, int]], settings: Setti
     for each in (record for group in records.values() for record in group):
         hits, observations = market.get(each.timeframe, (0, 0))
         market[each.timeframe] = (hits + each.hits, observations + each.observations)
-    patterns = {}
+    found = {}
     for symbol, group in records.items():
         wicks = hourly_wicks(coins[symbol][0], at_ms)
         rows = (pattern_row(record, wicks, market, settings, from_ms(at_ms)) for record in group)
-        patterns[symbol] = {row["timeframe"]: CoinLiquidationPattern(**row) for row in rows}
-    return Learned(patterns)
+        found[symbol] = {row["timeframe"]: row for row in rows}
+    return Learned(found)
 
 
 def hourly_wicks(series: CoinSeries, at_ms: int) -> WickStatistics | None:
