@@ -97,8 +97,13 @@ def running(
     yield Running(process, live, db, jobs.jobs, clock)
     process.stop()
     live.close()
+    # A reader ends by itself once its socket is closed.
+    wait_until(lambda: not threads_of_streams())
+
+
+def threads_of_streams() -> set[str]:
     names = {thread.name for thread in threading.enumerate()}
-    assert not {
+    return {
         name
         for name in names
         if name.startswith(("stream-", "sender-", "minutes", "hours", "show", "coinglass"))
