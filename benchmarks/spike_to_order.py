@@ -1,6 +1,6 @@
 """From the tick that crosses a trigger's last threshold to the order on the exchange.
 
-    python benchmarks/spike_to_order.py                 # 325 spikes in less than five minutes
+    python benchmarks/spike_to_order.py                 # 325 spikes, some five minutes
     python benchmarks/spike_to_order.py --spikes 60     # a quick look
 
 Runs everything that `whalestack up` runs, at market speed 1, on embedded stores and the simulator,
