@@ -12,6 +12,7 @@ import re
 
 import msgspec
 import numpy as np
+import orjson
 
 from whalestack.clients.coinglass.envelope import open_envelope
 from whalestack.clients.coinglass.errors import CoinglassBadReply, CoinglassNoMap, is_ok
@@ -43,7 +44,6 @@ class _Reply(msgspec.Struct):
 _REPLY = msgspec.json.Decoder(_Reply, strict=False)
 _MAP = msgspec.json.Decoder(_Map | None, strict=False)
 _NUMBERS = msgspec.json.Decoder(list[float | None])
-_FLOATS = msgspec.json.Decoder(list[float])
 _CELLS = msgspec.json.Decoder(list[tuple[float, float, float]], strict=False)
 _CELL_OF_COLUMN = rb"\[%d,(?:(\d{1,6}),(\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?)\])?"
 _NOT_OF_NUMBERS = b'[]" \t\r\n'
@@ -208,8 +208,9 @@ def _flat_cells(triples: bytes) -> Floats | None:
     if cells == 0 or frame != b"[" + (_FRAME_OF_CELL * cells)[:-1] + b"]":
         return None
     try:
-        numbers = _FLOATS.decode(b"[" + triples.translate(None, _NOT_OF_NUMBERS) + b"]")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        # For one long list of bare numbers twice as fast as msgspec.
+        numbers = orjson.loads(b"[" + triples.translate(None, _NOT_OF_NUMBERS) + b"]")
+    except orjson.JSONDecodeError:
         return None
     return (
         np.fromiter(numbers, np.float64, len(numbers)).reshape(-1, 3) if len(numbers) == 3 * cells else None
