@@ -168,6 +168,7 @@ def main() -> None:
     begun = time.perf_counter()
     small = prepare(random_candles(1, 3_000, asked.seed), begin_ms=START_MS + WARM_UP_MS)
     measure_coin(small, settings, None)
+    measure_model(small)
     compile_s = time.perf_counter() - begun
 
     candles = random_candles(1, asked.candles, asked.seed)
