@@ -24,6 +24,8 @@ CLUSTERS, SIGHTINGS, LEARNED, NOTED = range(4)
 many of the sightings stand in `seen`: the last ones."""
 SHORT_FROM, LONG_FROM, OLDEST = range(3)
 """Places in `Book.edges`: prices from which some undecided cluster is hit; when the oldest was detected."""
+ITS_LOW, ITS_HIGH, ITS_CENTER, ITS_SIDE = range(4)
+"""Rows of `Book.bands`."""
 BEGIN, END, WAY, NUMBER = range(4)
 """Rows of `Runs.whole`: levels, side, and the cluster that it is or -1."""
 TOTAL, CENTRE, FROM, TO, NEARER_FROM, NEARER_TO = range(6)
@@ -39,7 +41,8 @@ class Book(NamedTuple):
 
     Args:
         figures: (K, 7), facts: (K, 6), see above.
-        active: (R, P) numbers of the undecided clusters of each range; active_count: (R,);
+        active: (R, P) numbers of the undecided clusters of each range; active_count: (R,); bands:
+            (R, 4, P) what `figures` and `facts` say of them, side by side, for matching;
             edges: (R, 3), see above.
         seen: (S,) cluster numbers; seen_usd: (S,) their values; seen_from: (refreshes + 1,) where the
             sightings of each refresh begin.
@@ -54,6 +57,7 @@ class Book(NamedTuple):
     facts: Ints
     active: Ints
     active_count: Ints
+    bands: Floats
     edges: Floats
     seen: Ints
     seen_usd: Floats
@@ -162,6 +166,7 @@ def empty_book(refreshes: int, ranges: int) -> Book:
         facts=np.zeros((0, 6), dtype=np.int64),
         active=np.zeros((ranges, 0), dtype=np.int64),
         active_count=np.zeros(ranges, dtype=np.int64),
+        bands=np.zeros((ranges, 4, 0)),
         edges=np.tile([np.inf, -np.inf, np.inf], (ranges, 1)),
         seen=np.zeros(0, dtype=np.int64),
         seen_usd=np.zeros(0),

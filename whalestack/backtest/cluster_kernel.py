@@ -36,6 +36,10 @@ from whalestack.backtest.cluster_book import (
     HAIR,
     HIGH,
     HIT_MINUTE,
+    ITS_CENTER,
+    ITS_HIGH,
+    ITS_LOW,
+    ITS_SIDE,
     LEARNED,
     LOW,
     MOST_RUNS,
@@ -74,37 +78,38 @@ from whalestack.math.liquidation_kernel import Bars, Rules, State, first_level, 
 def _match(book: Book, figures: Floats, which: int, run: int, way: int, slack: float) -> int:
     """The undecided cluster that a run is, -1 for a new one; notes where it stays the same one."""
     center, best, nearest, near = figures[CENTRE, run], -1, np.inf, np.inf
+    bands = book.bands[which]
     for place in range(book.active_count[which]):
-        number = book.active[which, place]
-        if book.facts[number, SIDE] != way:
+        if bands[ITS_SIDE, place] != way:
             continue
-        known = book.figures[number]
-        away = abs(known[CENTER] - center)
+        away = abs(bands[ITS_CENTER, place] - center)
         near = min(near, away)
-        if away < nearest and known[LOW] - slack <= center <= known[HIGH] + slack:
-            best, nearest = number, away
+        if away < nearest and bands[ITS_LOW, place] - slack <= center <= bands[ITS_HIGH, place] + slack:
+            best, nearest = place, away
     figures[NEARER_FROM, run], figures[NEARER_TO, run] = np.inf, -np.inf
-    if best >= 0 and nearest <= near:
+    if best < 0:
+        return -1
+    if nearest <= near:
         _note_room(book, figures, which, run, best)
-    return best
+    return int(book.active[which, best])
 
 
 @inlined
 def _note_room(book: Book, figures: Floats, which: int, run: int, best: int) -> None:
-    """Between which prices no other cluster's centre is as near as that of `best`."""
-    its, way, low, high = book.figures[best, CENTER], book.facts[best, SIDE], -np.inf, np.inf
+    """Between which prices no other cluster's centre is as near as that at the place `best`."""
+    bands, low, high = book.bands[which], -np.inf, np.inf
+    its, way = bands[ITS_CENTER, best], bands[ITS_SIDE, best]
     for place in range(book.active_count[which]):
-        number = book.active[which, place]
-        if book.facts[number, SIDE] != way or number == best:
+        if bands[ITS_SIDE, place] != way or place == best:
             continue
-        other = book.figures[number, CENTER]
+        other = bands[ITS_CENTER, place]
         if other <= its:
             low = max(low, other)
         if other >= its:
             high = min(high, other)
     figures[NEARER_FROM, run] = (low + its) / 2 * (1 + HAIR)
     figures[NEARER_TO, run] = (high + its) / 2 * (1 - HAIR)
-    figures[FROM, run], figures[TO, run] = book.figures[best, LOW], book.figures[best, HIGH]
+    figures[FROM, run], figures[TO, run] = bands[ITS_LOW, best], bands[ITS_HIGH, best]
 
 
 @inlined
@@ -202,6 +207,9 @@ def _begin(view: View, whole: Ints, figures: Floats, run: int, which: int, book:
     known[DISTANCE], known[ADVERSE] = _distance_pct(view, whole, run), 0.0
     facts[RANGE], facts[SIDE], facts[DETECTED] = which, whole[WAY, run], view.refresh
     facts[DECIDED], facts[HIT_MINUTE], facts[SEEN] = -1, -1, -1
+    bands = book.bands[which]
+    bands[ITS_LOW, place], bands[ITS_HIGH, place] = known[LOW], known[HIGH]
+    bands[ITS_CENTER, place], bands[ITS_SIDE, place] = known[CENTER], facts[SIDE]
     widen_edges(book.edges[which], facts, known[CENTER])
 
 

@@ -234,6 +234,7 @@ class CoinMaps:
             figures=layout.longer(book.figures, clusters, most),
             facts=layout.longer(book.facts, clusters, most),
             active=layout.wider(book.active, int(book.active_count.max()), each),
+            bands=layout.wider(book.bands, int(book.active_count.max()), each),
         )
 
     # --- what is asked ----------------------------------------------------------------------

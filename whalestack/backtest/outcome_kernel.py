@@ -49,7 +49,7 @@ def _decide(
     book: Book, runs: Runs, past: Past, refresh: int, which: int, horizon: int, high: float, low: float
 ) -> None:
     """Take those clusters of a range that are decided from the undecided ones."""
-    active, kept = book.active[which], 0
+    active, bands, kept = book.active[which], book.bands[which], 0
     for place in range(book.active_count[which]):
         number = active[place]
         figures, facts = book.figures[number], book.facts[number]
@@ -57,6 +57,8 @@ def _decide(
         is_hit = high >= figures[CENTER] if is_short else low <= figures[CENTER]
         if not is_hit and refresh - facts[DETECTED] < horizon:
             active[kept] = number
+            for row in range(bands.shape[0]):
+                bands[row, kept] = bands[row, place]
             kept += 1
             continue
         worst = farthest(book.extremes, facts[DETECTED] + 1, is_short, figures[PRICE])
