@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from storage_runs.month import NOW, PROBE
 from storage_runs.servers import BenchDatabase
+from whalestack.db.account_rows import read_account
 from whalestack.db.board_store import latest_board
 from whalestack.db.heatmap_store import latest_maps
 from whalestack.db.map_heads import map_ages
 from whalestack.db.models import Trade
-from whalestack.db.trading_inputs import ended_trades, map_times, standing_clusters
+from whalestack.db.trading_inputs import map_times, standing_clusters
 
 RUNS = 7
 SINCE = NOW - timedelta(hours=1)
@@ -50,7 +51,7 @@ def questions() -> dict[str, Question]:
         "trades_last_100": lambda session: session.scalars(
             select(Trade).order_by(Trade.entry_time.desc()).limit(100)
         ).all(),
-        "trades_that_ended": lambda session: ended_trades(session, "demo"),
+        "trades_that_ended": lambda session: read_account(session.connection(), "demo").ended,
     }
 
 

@@ -12,7 +12,7 @@ import structlog
 from whalestack.agents.account import account_figures
 from whalestack.agents.guards import GuardState
 from whalestack.agents.kill_switch import KillSwitch, either, of_rows
-from whalestack.agents.patience import Patience, at_least_real
+from whalestack.agents.patience import Patience, tick_max_age
 from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.agents.plans import trade_direction
 from whalestack.agents.targets import considered_ranges
@@ -40,7 +40,6 @@ log = structlog.get_logger(__name__)
 JUST_HIT_WITHIN = timedelta(minutes=15)
 MAPS_COUNT_FOR = timedelta(days=1)
 FEES_KEPT_FOR = timedelta(hours=1)
-TICK_REAL_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Desk:
         self._clock = clock
         self._kill_switch = kill_switch
         self._patience = Patience.from_settings(settings, clock)
-        self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
+        self._tick_max_age = tick_max_age(clock, settings)
         self._fees: tuple[datetime, dict[str, FeeRates]] | None = None
         # The exchange is far away: what it is asked for one decision is asked all at once. Each
         # thread keeps its connection.

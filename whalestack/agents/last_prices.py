@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import structlog
 
-from whalestack.agents.patience import at_least_real
+from whalestack.agents.patience import tick_max_age
 from whalestack.clients.bybit.port import MarketPort
 from whalestack.clock import Clock, from_ms
 from whalestack.config import Settings
@@ -16,8 +16,6 @@ from whalestack.errors import TryAgain
 from whalestack.math.rounding import decimal_of
 
 log = structlog.get_logger(__name__)
-
-TICK_REAL_S = 3.0
 
 
 class LastPrices:
@@ -34,7 +32,7 @@ class LastPrices:
         self._exchange = exchange
         self._live = live
         self._clock = clock
-        self._tick_max_age = at_least_real(clock, settings.stale_tick_s, TICK_REAL_S)
+        self._tick_max_age = tick_max_age(clock, settings)
 
     def one(self, symbol: str) -> Decimal:
         """Of one coin.

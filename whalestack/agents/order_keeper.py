@@ -147,9 +147,7 @@ class OrderKeeper:
         with self._db.begin() as work:
             rows = store.orders_of(work.session, [state.order_link_id for state in states])
         known = [state for state in states if state.order_link_id in rows]
-        news = [
-            state for state in known if not order_book.says_nothing_new(rows[state.order_link_id], state)
-        ]
+        news = [state for state in known if not order_book.says_nothing_new(rows[state.order_link_id], state)]
         return len(known) - len(news) + self._apply_states(news)
 
     def _look_at_stops(self, rows: Sequence[Mapping[str, Any]]) -> KeeperReport:

@@ -17,11 +17,17 @@ from whalestack.config import Settings
 _LAG_REAL_S = 5.0
 _GATE_REAL_S = 60.0
 _OVERLAP_REAL_S = 60.0
+_TICK_REAL_S = 3.0
 
 
 def at_least_real(clock: Clock, market_s: float, real_s: float) -> timedelta:
     """A market duration of `market_s`, or longer where `real_s` real seconds need more."""
     return timedelta(seconds=max(market_s, real_s / clock.real_seconds(1.0)))
+
+
+def tick_max_age(clock: Clock, settings: Settings) -> timedelta:
+    """How old a live price may be, as a market duration."""
+    return at_least_real(clock, settings.stale_tick_s, _TICK_REAL_S)
 
 
 def is_within(moment: datetime, now: datetime, market_s: float) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from whalestack.db.engine import Database
@@ -80,10 +80,15 @@ def account_rows(db: Database, mode: str) -> AccountRows:
         db: of this process.
         mode: whose trades count among those that ended.
     """
-    found: dict[str, list[Any]] = {"plan": [], "trade": [], "ended": [], "switch": []}
     with db.alone() as connection:
-        for row in connection.execute(_ALL, {"mode": mode}):
-            found[row.what].append(row)
+        return read_account(connection, mode)
+
+
+def read_account(connection: Connection, mode: str) -> AccountRows:
+    """As `account_rows`, on a connection of the caller's."""
+    found: dict[str, list[Any]] = {"plan": [], "trade": [], "ended": [], "switch": []}
+    for row in connection.execute(_ALL, {"mode": mode}):
+        found[row.what].append(row)
     return AccountRows(
         plans=_held(found["plan"]),
         trades=_held(found["trade"]),

@@ -18,7 +18,6 @@ from whalestack.db.models import (
     MapHead,
     MarketTick,
     Signal,
-    Trade,
 )
 from whalestack.math.timeframes import TIMEFRAMES
 
@@ -127,17 +126,3 @@ def latest_signals(session: Session, symbol: str, limit: int = 5) -> Sequence[Si
     return session.scalars(
         select(Signal).where(Signal.symbol == symbol).order_by(Signal.id.desc()).limit(limit)
     ).all()
-
-
-def ended_trades(session: Session, mode: str) -> list[EndedTrade]:
-    """All trades that ended in this mode, oldest first. Trades of another mode are another account's."""
-    rows = session.execute(
-        select(Trade.symbol, Trade.agent_name, Trade.status, Trade.exit_time, Trade.pnl_usd)
-        .where(Trade.status != "open", Trade.mode == mode, Trade.exit_time.is_not(None))
-        .order_by(Trade.exit_time, Trade.id)
-    )
-    return [
-        EndedTrade(symbol, agent, status, exit_time, pnl if pnl is not None else Decimal(0))
-        for symbol, agent, status, exit_time, pnl in rows
-        if exit_time is not None
-    ]
