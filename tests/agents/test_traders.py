@@ -88,6 +88,8 @@ def test_a_trader_counts_its_own_positions(world: World) -> None:
 
 
 def test_delivered_to_four_workers_at_once_one_plan_enters(world: World) -> None:
+    """The order rests: a filled one would open its plan as soon as another delivery asks about it."""
+    world.exchange.auto_fill = False
     with_traders(world, TWO)
     signal_id = world.ready()
     together(*[lambda: world.act(signal_id)] * 4)
