@@ -14,9 +14,11 @@ from whalestack.math.liquidation_pass import WORD
 
 MOST_RUNS = 128
 """Clusters of one map: more than a map of a few hundred levels can have."""
-LOW, HIGH, CENTER, DISTANCE, PRICE, VALUE, ADVERSE = range(7)
-"""Columns of `Book.figures`; VALUE is the one seen last, USD."""
-RANGE, SIDE, DETECTED, DECIDED, HIT_MINUTE, SEEN = range(6)
+MOST_RIVALS = 8
+"""Clusters that a run is told to be one of; where there are more, all that are undecided are looked at."""
+LOW, HIGH, CENTER, DISTANCE, PRICE, ADVERSE = range(6)
+"""Columns of `Book.figures`."""
+RANGE, SIDE, DETECTED, DECIDED, HIT_MINUTE = range(5)
 """Columns of `Book.facts`: SIDE is +1 for shorts above the price, -1 for longs below it; DECIDED and
 HIT_MINUTE are -1 until then (HIT_MINUTE stays -1 for a miss)."""
 CLUSTERS, SIGHTINGS, LEARNED, NOTED = range(4)
@@ -26,25 +28,29 @@ SHORT_FROM, LONG_FROM, OLDEST = range(3)
 """Places in `Book.edges`: prices from which some undecided cluster is hit; when the oldest was detected."""
 ITS_LOW, ITS_HIGH, ITS_CENTER, ITS_SIDE = range(4)
 """Rows of `Book.bands`."""
-BEGIN, END, WAY, NUMBER = range(4)
-"""Rows of `Runs.whole`: levels, side, and the cluster that it is or -1."""
-TOTAL, CENTRE, FROM, TO, NEARER_FROM, NEARER_TO = range(6)
-"""Rows of `Runs.figures`: sum, or -1 before it is known; centre of mass; the cluster's band; where no
-other cluster's centre is as near."""
+BEGIN, END, WAY, NUMBER, RIVALS, TWIN = range(6)
+"""Rows of `Runs.whole`: levels, side, the cluster that it is or -1; how many it could be: -1 before they were
+looked for, more than `MOST_RIVALS` where they are not noted; the run before it that is the same cluster or -1."""
+TOTAL, CENTRE = range(2)
+"""Rows of `Runs.figures`: sum, or -1 before it is known; centre of mass."""
+SLACK_FROM, SLACK_TO, SLACK_BOUND = range(3)
+"""Places in `Runs.slacks`."""
 
-HAIR = 1e-12
-"""So much less than half way to another cluster, that rounding decides nothing."""
+HAIR = 1e-9
+"""A slack that is by so much, relatively, from one at which a cluster would be another: nearer ones are
+looked at anew, so that rounding decides nothing."""
 
 
 class Book(NamedTuple):
     """Every cluster of one coin so far, and which of them were seen at each refresh.
 
     Args:
-        figures: (K, 7), facts: (K, 6), see above.
+        figures: (K, 6), facts: (K, 5), see above.
         active: (R, P) numbers of the undecided clusters of each range; active_count: (R,); bands:
             (R, 4, P) what `figures` and `facts` say of them, side by side, for matching;
             edges: (R, 3), see above.
-        seen: (S,) cluster numbers; seen_usd: (S,) their values; seen_from: (refreshes + 1,) where the
+        seen: (S,) numbers of the clusters that were seen, one for each run; seen_usd: (S,) values of
+            the runs: a cluster of several has all of them; seen_from: (refreshes + 1,) where the
             sightings of each refresh begin.
         sizes: (refreshes, 2) size of the short and of the long side, USD.
         typical: (refreshes + 1,) typical size known before each refresh, 0 where there was none.
@@ -73,20 +79,34 @@ class Runs(NamedTuple):
     """The clusters of each map as runs of levels, as they were at the refresh before.
 
     Args:
-        whole: (R, 4, N), figures: (R, 6, N), see above; counts: (R,) how many of N there are.
+        whole: (R, 6, N), figures: (R, 2, N), see above; counts: (R,) how many of N there are.
+        rivals: (R, N, M) numbers of the clusters that a run could be, oldest first, wherever in it its
+            centre lies, while the slack is at most that of `SLACK_BOUND`.
+        slacks: (R, 3) between the first two, each run whose centre has not moved is the same cluster.
+        has_twins: (R,) whether several runs are the same cluster.
         chosen: (R, words) a bit for each level that stands out.
-        guess: (R, 2) as `outstanding`. recounts: (R,) of the state. spare: (10, N) a place to work.
+        guess: (R, 2) as `outstanding`. recounts: (R,) of the state.
+        spare, spare_figures, spare_rivals: as one range's, a place to work.
         largest: (R, 2) USD of the largest short and long cluster.
+        cells: (L,), shown: (R,), sums: (2, L): places to work where long and short are weighed.
     """
 
     whole: Ints
     figures: Floats
     counts: Ints
+    rivals: Ints
+    slacks: Floats
+    has_twins: NDArray[np.bool_]
     chosen: Ints
     guess: Ints
     recounts: Ints
-    spare: Floats
+    spare: Ints
+    spare_figures: Floats
+    spare_rivals: Ints
     largest: Floats
+    cells: Ints
+    shown: Ints
+    sums: Floats
 
 
 class View(NamedTuple):
@@ -162,8 +182,8 @@ def check_distances(levels: Floats, width: int) -> None:
 def empty_book(refreshes: int, ranges: int) -> Book:
     """For so many refreshes and ranges."""
     return Book(
-        figures=np.zeros((0, 7)),
-        facts=np.zeros((0, 6), dtype=np.int64),
+        figures=np.zeros((0, 6)),
+        facts=np.zeros((0, 5), dtype=np.int64),
         active=np.zeros((ranges, 0), dtype=np.int64),
         active_count=np.zeros(ranges, dtype=np.int64),
         bands=np.zeros((ranges, 4, 0)),
@@ -185,14 +205,22 @@ def empty_runs(levels: int, ranges: int) -> Runs:
     """For a grid of so many levels."""
     most = MOST_RUNS
     return Runs(
-        whole=np.zeros((ranges, 4, most), dtype=np.int64),
-        figures=np.zeros((ranges, 6, most)),
+        whole=np.zeros((ranges, 6, most), dtype=np.int64),
+        figures=np.zeros((ranges, 2, most)),
         counts=np.zeros(ranges, dtype=np.int64),
+        rivals=np.zeros((ranges, most, MOST_RIVALS), dtype=np.int64),
+        slacks=np.zeros((ranges, 3)),
+        has_twins=np.zeros(ranges, dtype=np.bool_),
         chosen=np.zeros((ranges, -(-levels // WORD)), dtype=np.int64),
         guess=np.zeros((ranges, 2), dtype=np.int64),
         recounts=np.zeros(ranges, dtype=np.int64),
-        spare=np.zeros((10, most)),
+        spare=np.zeros((6, most), dtype=np.int64),
+        spare_figures=np.zeros((2, most)),
+        spare_rivals=np.zeros((most, MOST_RIVALS), dtype=np.int64),
         largest=np.zeros((ranges, 2)),
+        cells=np.zeros(levels, dtype=np.int64),
+        shown=np.zeros(ranges, dtype=np.int64),
+        sums=np.zeros((2, levels)),
     )
 
 

@@ -32,8 +32,6 @@ from whalestack.backtest.cluster_book import (
     DETECTED,
     DISTANCE,
     END,
-    FROM,
-    HAIR,
     HIGH,
     HIT_MINUTE,
     ITS_CENTER,
@@ -43,18 +41,14 @@ from whalestack.backtest.cluster_book import (
     LEARNED,
     LOW,
     MOST_RUNS,
-    NEARER_FROM,
-    NEARER_TO,
     NOTED,
     NUMBER,
     PRICE,
     RANGE,
-    SEEN,
     SIDE,
     SIGHTINGS,
-    TO,
     TOTAL,
-    VALUE,
+    TWIN,
     WAY,
     Asked,
     Book,
@@ -63,6 +57,7 @@ from whalestack.backtest.cluster_book import (
     View,
 )
 from whalestack.backtest.map_kernel import cells_of, largest_per_cell, least_shown, outstanding, usual_step
+from whalestack.backtest.match_kernel import find_twins, is_settled, match, tell, unsettle
 from whalestack.backtest.outcome_kernel import judge, widen_edges
 from whalestack.backtest.run_kernel import are_on_their_sides, choose, find_runs, is_touched, sum_run
 from whalestack.backtest.walk_kernel import Floats, Ints
@@ -71,108 +66,81 @@ from whalestack.math.compiling import compiled, inlined
 from whalestack.math.imbalance import CELL_STEPS, LEAST_CELL_PCT
 from whalestack.math.liquidation_kernel import Bars, Rules, State, first_level, take
 
-# --- which cluster a run is -------------------------------------------------------------------------
+# --- what a map shows -------------------------------------------------------------------------------
 
 
 @inlined
-def _match(book: Book, figures: Floats, which: int, run: int, way: int, slack: float) -> int:
-    """The undecided cluster that a run is, -1 for a new one; notes where it stays the same one."""
-    center, best, nearest, near = figures[CENTRE, run], -1, np.inf, np.inf
-    bands = book.bands[which]
-    for place in range(book.active_count[which]):
-        if bands[ITS_SIDE, place] != way:
-            continue
-        away = abs(bands[ITS_CENTER, place] - center)
-        near = min(near, away)
-        if away < nearest and bands[ITS_LOW, place] - slack <= center <= bands[ITS_HIGH, place] + slack:
-            best, nearest = place, away
-    figures[NEARER_FROM, run], figures[NEARER_TO, run] = np.inf, -np.inf
-    if best < 0:
-        return -1
-    if nearest <= near:
-        _note_room(book, figures, which, run, best)
-    return int(book.active[which, best])
-
-
-@inlined
-def _note_room(book: Book, figures: Floats, which: int, run: int, best: int) -> None:
-    """Between which prices no other cluster's centre is as near as that at the place `best`."""
-    bands, low, high = book.bands[which], -np.inf, np.inf
-    its, way = bands[ITS_CENTER, best], bands[ITS_SIDE, best]
-    for place in range(book.active_count[which]):
-        if bands[ITS_SIDE, place] != way or place == best:
-            continue
-        other = bands[ITS_CENTER, place]
-        if other <= its:
-            low = max(low, other)
-        if other >= its:
-            high = min(high, other)
-    figures[NEARER_FROM, run] = (low + its) / 2 * (1 + HAIR)
-    figures[NEARER_TO, run] = (high + its) / 2 * (1 - HAIR)
-    figures[FROM, run], figures[TO, run] = bands[ITS_LOW, best], bands[ITS_HIGH, best]
-
-
-@inlined
-def _make_way(runs: Runs, which: int, new: int, book: Book) -> None:
-    """A run does not stay the same cluster where a new one of its side is as near."""
-    whole, figures, center = runs.whole[which], runs.figures[which], book.figures[new, CENTER]
-    for run in range(runs.counts[which]):
-        number = whole[NUMBER, run]
-        if number < 0 or number == new or whole[WAY, run] != book.facts[new, SIDE]:
-            continue
-        its = book.figures[number, CENTER]
-        if center <= its:
-            figures[NEARER_FROM, run] = max(figures[NEARER_FROM, run], (center + its) / 2 * (1 + HAIR))
-        if center >= its:
-            figures[NEARER_TO, run] = min(figures[NEARER_TO, run], (center + its) / 2 * (1 - HAIR))
-
-
-@inlined
-def _is_same(figures: Floats, run: int, slack: float) -> bool:
-    center = figures[CENTRE, run]
-    inside = figures[FROM, run] - slack <= center <= figures[TO, run] + slack
-    return bool(inside and figures[NEARER_FROM, run] < center < figures[NEARER_TO, run])
-
-
-@inlined
-def _see(view: View, values: Floats, scale: float, touched: Ints, runs: Runs, which: int, book: Book) -> None:
-    """Match what was found with what is followed; what is new is followed from now on."""
-    whole, figures, new, begin = runs.whole[which], runs.figures[which], 0, book.counts[NOTED]
-    runs.largest[which, 0] = runs.largest[which, 1] = 0.0
-    for run in range(runs.counts[which]):
-        if figures[TOTAL, run] < 0 or is_touched(touched, whole[BEGIN, run], whole[END, run]):
-            sum_run(view.levels, values, whole, figures, run)
-        if whole[NUMBER, run] < 0 or not _is_same(figures, run, view.slack):
-            whole[NUMBER, run] = _match(book, figures, which, run, whole[WAY, run], view.slack)
-        if whole[NUMBER, run] < 0:
-            new += 1
-            continue
-        _see_run(whole, figures, run, scale, view.refresh, book, runs.largest[which])
-    for _ in range(new):
-        run = _nearest_new(view, whole, figures, runs.counts[which])
-        _begin(view, whole, figures, run, which, book)
-        _see_run(whole, figures, run, scale, view.refresh, book, runs.largest[which])
-        _make_way(runs, which, whole[NUMBER, run], book)
-    for sighting in range(begin, book.counts[NOTED]):
-        book.seen_usd[sighting] = book.figures[book.seen[sighting], VALUE]
-
-
-@compiled
-def _see_run(
-    whole: Ints, figures: Floats, run: int, scale: float, refresh: int, book: Book, largest: Floats
+def _see(
+    view: View,
+    values: Floats,
+    scale: float,
+    touched: Ints,
+    runs: Runs,
+    which: int,
+    are_others: bool,
+    book: Book,
 ) -> None:
-    """A cluster has the value of its run, or of its runs where several are the same cluster."""
-    number, usd = whole[NUMBER, run], figures[TOTAL, run] * scale
-    if book.facts[number, SEEN] == refresh:
-        usd += book.figures[number, VALUE]
-    else:
-        book.facts[number, SEEN] = refresh
-        book.seen[book.counts[NOTED]] = number
-        book.counts[NOTED] += 1
-        book.counts[SIGHTINGS] += 1
-    book.figures[number, VALUE] = usd
-    side = 0 if whole[WAY, run] > 0 else 1
-    largest[side] = max(largest[side], usd)
+    """Match what was found with what is followed; what is new is followed from now on."""
+    whole = runs.whole[which]
+    are_others, new = _renew(view, values, touched, runs, which, are_others, book)
+    for _ in range(new):
+        run = _nearest_new(view, whole, runs.figures[which], runs.counts[which])
+        _begin(view, whole, runs.figures[which], run, which, book)
+        tell(runs, which, whole[NUMBER, run], view, book)
+    if are_others:
+        find_twins(runs, which)
+    _note(runs, which, scale, book)
+
+
+@inlined
+def _renew(
+    view: View, values: Floats, touched: Ints, runs: Runs, which: int, are_others: bool, book: Book
+) -> tuple[bool, int]:
+    """Sum and match the runs onto whose levels something was put; whether any changed, how many are new."""
+    whole, figures, new = runs.whole[which], runs.figures[which], 0
+    everything = not is_settled(runs.slacks[which], view.slack)
+    if everything:
+        unsettle(runs, which, view.slack)
+    for run in range(runs.counts[which]):
+        is_moved = figures[TOTAL, run] < 0 or is_touched(touched, whole[BEGIN, run], whole[END, run])
+        if is_moved:
+            sum_run(view.levels, values, whole, figures, run)
+        if is_moved or everything or whole[NUMBER, run] < 0:
+            number = match(view, runs, which, run, book)
+            are_others |= number != whole[NUMBER, run] or number < 0
+            new += number < 0
+            whole[NUMBER, run] = number
+    return are_others, new
+
+
+@inlined
+def _note(runs: Runs, which: int, scale: float, book: Book) -> None:
+    """Note what was seen, and the largest cluster of either side."""
+    whole, totals, noted = runs.whole[which], runs.figures[which, TOTAL], book.counts[NOTED]
+    count, short, long = runs.counts[which], 0.0, 0.0
+    for run in range(count):
+        book.seen[noted + run] = whole[NUMBER, run]
+        book.seen_usd[noted + run] = totals[run] * scale
+    book.counts[NOTED] += count
+    book.counts[SIGHTINGS] += count
+    usd = book.seen_usd[noted : noted + count]
+    if runs.has_twins[which]:
+        usd = _with_twins(usd, whole, runs.spare_figures[0])
+    for run in range(count):
+        if whole[WAY, run] > 0:
+            short = max(short, usd[run])
+        else:
+            long = max(long, usd[run])
+    runs.largest[which, 0], runs.largest[which, 1] = short, long
+
+
+@inlined
+def _with_twins(usd: Floats, whole: Ints, sums: Floats) -> Floats:
+    """The value of each run with all before it that are the same cluster."""
+    for run in range(usd.size):
+        twin = whole[TWIN, run]
+        sums[run] = usd[run] + sums[twin] if twin >= 0 else usd[run]
+    return sums
 
 
 @compiled
@@ -206,7 +174,7 @@ def _begin(view: View, whole: Ints, figures: Floats, run: int, which: int, book:
     known[CENTER], known[PRICE] = figures[CENTRE, run], view.price
     known[DISTANCE], known[ADVERSE] = _distance_pct(view, whole, run), 0.0
     facts[RANGE], facts[SIDE], facts[DETECTED] = which, whole[WAY, run], view.refresh
-    facts[DECIDED], facts[HIT_MINUTE], facts[SEEN] = -1, -1, -1
+    facts[DECIDED], facts[HIT_MINUTE] = -1, -1
     bands = book.bands[which]
     bands[ITS_LOW, place], bands[ITS_HIGH, place] = known[LOW], known[HIGH]
     bands[ITS_CENTER, place], bands[ITS_SIDE, place] = known[CENTER], facts[SIDE]
@@ -217,15 +185,15 @@ def _begin(view: View, whole: Ints, figures: Floats, run: int, which: int, book:
 
 
 @inlined
-def _weigh(view: View, state: State, ranks: Ints, book: Book) -> None:
+def _weigh(view: View, state: State, ranks: Ints, runs: Runs, book: Book) -> None:
     """Long and short over all ranges."""
     ranges, last = state.scale.size, view.first + view.width
     cell = max(LEAST_CELL_PCT / 100, CELL_STEPS * view.slack / view.price)
-    cells, shown = np.empty(view.width, dtype=np.int64), np.empty(ranges, dtype=np.int64)
-    cells_of(view.levels, view.first, view.price, cell, cells)
+    cells, shown = runs.cells, runs.shown
+    cells_of(view.levels, view.first, view.width, view.price, cell, cells)
     for which in range(ranges):
         shown[which] = least_shown(ranks[which, view.first : last])
-    sums = np.zeros((2, max(cells[0], cells[view.width - 1]) + 1))
+    sums = runs.sums[:, : max(cells[0], cells[view.width - 1]) + 1]
     for side in range(2):
         begin, end = (view.first, view.below) if side == 0 else (view.above, last)
         book.sides[view.refresh, side] = largest_per_cell(
@@ -291,13 +259,14 @@ def look(
             runs.figures[which, TOTAL, :] = -1.0
         least = outstanding(ranks[which, first : first + width], runs.guess[which])
         changed = choose(view, ranks[which], least, runs.chosen[which])
-        if changed or not are_on_their_sides(view, runs.whole[which], runs.counts[which]):
+        are_others = changed or not are_on_their_sides(view, runs.whole[which], runs.counts[which])
+        if are_others:
             find_runs(view, runs, which)
-        _see(view, state.held[which], state.scale[which], state.touched, runs, which, book)
+        _see(view, state.held[which], state.scale[which], state.touched, runs, which, are_others, book)
     state.touched[:] = 0
     _learn(book, runs, refresh, asked.tradable)
     if asked.weigh[refresh]:
-        _weigh(view, state, ranks, book)
+        _weigh(view, state, ranks, runs, book)
     book.seen_from[refresh + 1] = book.counts[SIGHTINGS]
 
 

@@ -246,11 +246,15 @@ class CoinMaps:
         return self._standing[refresh]
 
     def _stands(self, refresh: int) -> list[FollowedCluster]:
+        numbers, usd = self._seen(refresh)
+        own, places = np.unique(numbers, return_inverse=True)
+        return self._clusters(own, np.bincount(places, usd))
+
+    def _seen(self, refresh: int) -> tuple[Ints, Floats]:
+        """(N,) cluster and (N,) value of each run of a refresh."""
         first, end = self._book.seen_from[refresh : refresh + 2].tolist()
         chunk = next(each for each in reversed((*self._sighted, self._sightings())) if each.first <= first)
-        numbers, usd = (each[first - chunk.first : end - chunk.first] for each in (chunk.seen, chunk.usd))
-        order = np.argsort(numbers)
-        return self._clusters(numbers[order], usd[order])
+        return chunk.seen[first - chunk.first : end - chunk.first], chunk.usd[first - chunk.first : end - chunk.first]
 
     def _sightings(self) -> _Sightings:
         """Those since the last chunk was full."""
@@ -273,8 +277,14 @@ class CoinMaps:
         ]
 
     def _cluster(self, number: int) -> FollowedCluster:
-        numbers = np.array([number])
-        return self._clusters(numbers, self._book.figures[numbers, layout.VALUE])[0]
+        """With the value that it had when it was seen last."""
+        detected, decided = self._book.facts[number, [layout.DETECTED, layout.DECIDED]].tolist()
+        for refresh in range(decided - 1 if decided >= 0 else self.refreshes - 1, detected - 1, -1):
+            numbers, usd = self._seen(refresh)
+            own = numbers == number
+            if own.any():
+                break
+        return self._clusters(np.array([number]), np.array([usd[own].sum()]))[0]
 
     def sides_usd(self, refresh: int) -> tuple[float, float]:
         """Longs below and shorts above the price over all ranges, USD.

@@ -155,9 +155,9 @@ def usual_step(levels: Floats, first: int, width: int) -> float:
 
 
 @inlined
-def cells_of(levels: Floats, first: int, price: float, width: float, cells: Ints) -> None:
+def cells_of(levels: Floats, first: int, count: int, price: float, width: float, cells: Ints) -> None:
     """The cell of each level, counted from the price on, below 0 for a level at the price."""
-    for place in range(cells.size):
+    for place in range(count):
         at = levels[first + place]
         cells[place] = int(np.floor(abs(np.log(at / price)) / width)) if at != price else -1
 

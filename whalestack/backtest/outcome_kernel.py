@@ -15,9 +15,11 @@ from whalestack.backtest.cluster_book import (
     DETECTED,
     HIT_MINUTE,
     LONG_FROM,
+    MOST_RIVALS,
     NUMBER,
     OLDEST,
     PRICE,
+    RIVALS,
     SHORT_FROM,
     SIDE,
     Book,
@@ -88,10 +90,20 @@ def _hit(center: float, is_short: bool, past: Past, refresh: int, worst: float) 
 
 @inlined
 def _forget(runs: Runs, which: int, number: int) -> None:
-    """A decided cluster is no run's any more."""
+    """A decided cluster is no run's any more, nor could it be."""
+    whole = runs.whole[which]
     for run in range(runs.counts[which]):
-        if runs.whole[which, NUMBER, run] == number:
-            runs.whole[which, NUMBER, run] = -1
+        if whole[NUMBER, run] == number:
+            whole[NUMBER, run] = -1
+        if whole[RIVALS, run] > MOST_RIVALS:
+            continue
+        rivals, kept = runs.rivals[which, run], 0
+        for place in range(whole[RIVALS, run]):
+            if rivals[place] != number:
+                rivals[kept] = rivals[place]
+                kept += 1
+        if whole[RIVALS, run] > 0:
+            whole[RIVALS, run] = kept
 
 
 @inlined

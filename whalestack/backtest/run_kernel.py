@@ -14,7 +14,9 @@ from whalestack.backtest.cluster_book import (
     BEGIN,
     CENTRE,
     END,
+    MOST_RIVALS,
     NUMBER,
+    RIVALS,
     TOTAL,
     WAY,
     Runs,
@@ -53,13 +55,8 @@ def are_on_their_sides(view: View, whole: Ints, count: int) -> bool:
 @inlined
 def find_runs(view: View, runs: Runs, which: int) -> None:
     """Neighbouring levels that stand out; what is known of a run that was there before stays."""
-    whole, figures, spare, before = runs.whole[which], runs.figures[which], runs.spare, runs.counts[which]
-    for row in range(4):
-        for run in range(before):
-            spare[row, run] = whole[row, run]
-    for row in range(6):
-        for run in range(before):
-            spare[4 + row, run] = figures[row, run]
+    _put_aside(runs, which)
+    whole, before = runs.spare, runs.counts[which]
     count, begin, end, way, old = 0, -1, -2, 0, 0
     for word in range(runs.chosen.shape[1] + 1):
         # After the last word one more level that is nobody's neighbour ends the last run.
@@ -72,32 +69,38 @@ def find_runs(view: View, runs: Runs, which: int) -> None:
                 end = level
                 continue
             if begin >= 0:
-                while old < before and spare[BEGIN, old] < begin:
+                while old < before and whole[BEGIN, old] < begin:
                     old += 1
-                _set_run(whole, figures, count, begin, end, way, spare, old, before)
+                _set_run(runs, which, count, begin, end, way, old, before)
                 count += 1
             begin, end, way = level, level, side
     runs.counts[which] = count
 
 
 @inlined
-def _set_run(
-    whole: Ints,
-    figures: Floats,
-    run: int,
-    begin: int,
-    end: int,
-    way: int,
-    spare: Floats,
-    old: int,
-    before: int,
-) -> None:
+def _put_aside(runs: Runs, which: int) -> None:
+    """The runs as they were before."""
+    for run in range(runs.counts[which]):
+        for row in range(runs.spare.shape[0]):
+            runs.spare[row, run] = runs.whole[which, row, run]
+        for row in range(runs.spare_figures.shape[0]):
+            runs.spare_figures[row, run] = runs.figures[which, row, run]
+        for place in range(min(runs.whole[which, RIVALS, run], MOST_RIVALS)):
+            runs.spare_rivals[run, place] = runs.rivals[which, run, place]
+
+
+@inlined
+def _set_run(runs: Runs, which: int, run: int, begin: int, end: int, way: int, old: int, before: int) -> None:
+    whole, spare = runs.whole[which], runs.spare
     whole[BEGIN, run], whole[END, run], whole[WAY, run] = begin, end, way
-    whole[NUMBER, run], figures[TOTAL, run] = -1, -1.0
     if old < before and spare[BEGIN, old] == begin and spare[END, old] == end and spare[WAY, old] == way:
-        whole[NUMBER, run] = int(spare[NUMBER, old])
-        for row in range(6):
-            figures[row, run] = spare[4 + row, old]
+        whole[NUMBER, run], whole[RIVALS, run] = spare[NUMBER, old], spare[RIVALS, old]
+        for row in range(runs.spare_figures.shape[0]):
+            runs.figures[which, row, run] = runs.spare_figures[row, old]
+        for place in range(min(whole[RIVALS, run], MOST_RIVALS)):
+            runs.rivals[which, run, place] = runs.spare_rivals[old, place]
+        return
+    whole[NUMBER, run], whole[RIVALS, run], runs.figures[which, TOTAL, run] = -1, -1, -1.0
 
 
 @inlined

@@ -27,8 +27,8 @@ def inlined(function: Function) -> Function:
 def _jit(function: Function, *, is_inlined: bool = False) -> Function:
     inline: Literal["always", "never"] = "always" if is_inlined else "never"
     try:
-        done = numba.njit(cache=True, error_model="numpy", inline=inline)(function)
+        done = numba.njit(cache=True, error_model="numpy", inline=inline, _nrt=False)(function)
     except RuntimeError:
         # "No locator available": a read-only installation without a home.
-        done = numba.njit(error_model="numpy", inline=inline)(function)
+        done = numba.njit(error_model="numpy", inline=inline, _nrt=False)(function)
     return cast(Function, done)
