@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -113,19 +114,17 @@ def learn_thresholds(
         min_observations: with fewer the floor alone counts.
     """
 
-    def learned(past: Floats, floor: float) -> float:
+    def usual(past: Floats) -> float:
         known = past[np.isfinite(past)]
-        if known.size < min_observations:
-            return floor
-        return max(floor, quantile_of(known, quantile))
+        return quantile_of(known, quantile) if known.size >= min_observations else -inf
 
-    five_minutes = np.abs(history.price_change_5m_pct)
+    five_minutes = usual(np.abs(history.price_change_5m_pct))
     return TriggerThresholds(
-        oi_change_pct=learned(history.oi_change_15m_pct, floors.oi_change_pct),
-        volume_ratio=learned(history.volume_spike_ratio, floors.volume_ratio),
-        price_change_pct=learned(five_minutes, floors.price_change_pct),
-        mover_1m_pct=learned(np.abs(history.price_change_1m_pct), floors.mover_1m_pct),
-        mover_5m_pct=learned(five_minutes, floors.mover_5m_pct),
+        oi_change_pct=max(floors.oi_change_pct, usual(history.oi_change_15m_pct)),
+        volume_ratio=max(floors.volume_ratio, usual(history.volume_spike_ratio)),
+        price_change_pct=max(floors.price_change_pct, five_minutes),
+        mover_1m_pct=max(floors.mover_1m_pct, usual(np.abs(history.price_change_1m_pct))),
+        mover_5m_pct=max(floors.mover_5m_pct, five_minutes),
     )
 
 

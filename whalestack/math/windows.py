@@ -40,25 +40,6 @@ def change_pct(values: Floats, minutes: int) -> Floats:
     return changes
 
 
-def trailing_sum(values: Floats, minutes: int) -> Floats:
-    """Sum over the `minutes` that end with each minute.
-
-    Args:
-        values: (coins, M), NaN where unknown.
-
-    Returns:
-        (coins, M); NaN where a part of the window is unknown or lies before the first minute.
-    """
-    sums = np.full(values.shape, np.nan)
-    if minutes <= values.shape[1]:
-        known = np.isfinite(values)
-        total = np.cumsum(np.where(known, values, 0.0), axis=1)
-        gaps = np.cumsum(np.where(known, 0.0, 1.0), axis=1)
-        sums[:, minutes - 1 :] = _window(total, minutes)
-        sums[:, minutes - 1 :][_window(gaps, minutes) > 0] = np.nan
-    return sums
-
-
 def volume_spike_ratio(turnover_usd: Floats) -> Floats:
     """Volume of 5 minutes over the average 5 minutes of the hour before them.
 
@@ -72,19 +53,15 @@ def volume_spike_ratio(turnover_usd: Floats) -> Floats:
         (coins, M); NaN where any of the five minutes, or more than half of the hour, is
         unknown, or the hour had no volume.
     """
-    recent = trailing_sum(turnover_usd, SPIKE_MINUTES)
-    known = np.isfinite(turnover_usd)
-    hour = trailing_sum(_padded(np.where(known, turnover_usd, 0.0)), BASELINE_MINUTES)
-    hour_minutes = trailing_sum(_padded(known.astype(np.float64)), BASELINE_MINUTES)
     ratio = np.full(turnover_usd.shape, np.nan)
     if turnover_usd.shape[1] <= SPIKE_MINUTES:
         return ratio
-    # In the padded arrays minute m stands at BASELINE_MINUTES + m; the hour ends at m - 5.
-    ends = slice(BASELINE_MINUTES, BASELINE_MINUTES + turnover_usd.shape[1] - SPIKE_MINUTES)
-    total, minutes = hour[:, ends], hour_minutes[:, ends]
-    enough = (minutes >= LEAST_BASELINE_MINUTES) & (total > 0)
-    average = np.where(enough, total / np.maximum(minutes, 1.0) * SPIKE_MINUTES, np.nan)
-    ratio[:, SPIKE_MINUTES:] = recent[:, SPIKE_MINUTES:] / average
+    known = np.isfinite(turnover_usd)
+    recent, hour = _recent_and_hour(np.where(known, turnover_usd, 0.0))
+    recent_minutes, hour_minutes = _recent_and_hour(known)
+    enough = (recent_minutes == SPIKE_MINUTES) & (hour_minutes >= LEAST_BASELINE_MINUTES) & (hour > 0)
+    average = np.where(enough, hour / np.maximum(hour_minutes, 1.0) * SPIKE_MINUTES, np.nan)
+    ratio[:, SPIKE_MINUTES:] = recent / average
     return ratio
 
 
@@ -95,8 +72,11 @@ def forward_fill(values: Floats, limit: int) -> Floats:
         values: (coins, M), NaN where unknown.
         limit: minutes a value may be carried; older it is unknown again.
     """
+    is_known = np.isfinite(values)
+    if is_known.all():
+        return values
     positions = np.arange(values.shape[1])
-    known: NDArray[np.int64] = np.where(np.isfinite(values), positions, -1)
+    known: NDArray[np.int64] = np.where(is_known, positions, -1)
     last: NDArray[np.int64] = np.maximum.accumulate(known, axis=1)
     unknown = (last < 0) | (positions - last > limit)
     carried = np.take_along_axis(values, np.maximum(last, 0), axis=1)
@@ -119,16 +99,14 @@ def descending_ranks(changes: Floats) -> NDArray[np.int64]:
     return ranks
 
 
-def _window(cumulative: Floats, minutes: int) -> Floats:
-    padded = np.zeros((cumulative.shape[0], cumulative.shape[1] + 1))
-    padded[:, 1:] = cumulative
-    sums: Floats = padded[:, minutes:] - padded[:, :-minutes]
-    return sums
-
-
-def _padded(values: Floats) -> Floats:
-    """An hour of nothing in front, so that a young coin's hour is what there is of it."""
-    return np.concatenate([np.zeros((values.shape[0], BASELINE_MINUTES)), values], axis=1)
+def _recent_and_hour(values: Floats | NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """(coins, M - 5) sums over the five minutes that end with each but the first five, and over the hour
+    before them; a young coin's hour is what there is of it."""
+    nothing = BASELINE_MINUTES + 1
+    before = np.zeros((values.shape[0], nothing + values.shape[1]))
+    np.cumsum(values, axis=1, out=before[:, nothing:])
+    middle, start = before[:, nothing:-SPIKE_MINUTES], before[:, 1 : -BASELINE_MINUTES - SPIKE_MINUTES]
+    return before[:, nothing + SPIKE_MINUTES :] - middle, middle - start
 
 
 # --- tick by tick -------------------------------------------------------------------
