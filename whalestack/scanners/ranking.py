@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -162,7 +162,7 @@ class RankingScanner:
 def candidate_of(
     coin: RankableCoin,
     imbalance: Imbalance,
-    clusters: Sequence[StandingCluster],
+    clusters: Iterable[StandingCluster],
     price: float | None,
     sizes_usd: Mapping[str, float],
     history: History,
