@@ -51,7 +51,8 @@ def _unproven_text(row: AccuracyRow) -> str:
 
 def _ahead(inputs: PlanInputs, direction: Direction, settings: Settings) -> list[LiquidationCluster]:
     """The clusters ahead of the price that are no noise and of a range that may be traded."""
-    ranges = considered_ranges(inputs.patterns, [each.timeframe for each in inputs.clusters], settings)
+    shown = {each.timeframe for each in inputs.clusters}
+    ranges = considered_ranges(inputs.patterns, tuple(shown), settings)
     return [
         cluster
         for cluster in significant(inputs)
