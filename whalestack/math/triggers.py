@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from whalestack.math.directions import Direction, sign
 from whalestack.math.heatmap import Floats
-from whalestack.math.quantiles import quantile as quantile_of
+from whalestack.math.quantiles import quantile_or_floor
 
 
 @dataclass(frozen=True)
@@ -114,17 +113,17 @@ def learn_thresholds(
         min_observations: with fewer the floor alone counts.
     """
 
-    def usual(past: Floats) -> float:
+    def learned(past: Floats, floor: float) -> float:
         known = past[np.isfinite(past)]
-        return quantile_of(known, quantile) if known.size >= min_observations else -inf
+        return quantile_or_floor(known, quantile, floor) if known.size >= min_observations else floor
 
-    five_minutes = usual(np.abs(history.price_change_5m_pct))
+    one_minute, five_minutes = np.abs(history.price_change_1m_pct), np.abs(history.price_change_5m_pct)
     return TriggerThresholds(
-        oi_change_pct=max(floors.oi_change_pct, usual(history.oi_change_15m_pct)),
-        volume_ratio=max(floors.volume_ratio, usual(history.volume_spike_ratio)),
-        price_change_pct=max(floors.price_change_pct, five_minutes),
-        mover_1m_pct=max(floors.mover_1m_pct, usual(np.abs(history.price_change_1m_pct))),
-        mover_5m_pct=max(floors.mover_5m_pct, five_minutes),
+        oi_change_pct=learned(history.oi_change_15m_pct, floors.oi_change_pct),
+        volume_ratio=learned(history.volume_spike_ratio, floors.volume_ratio),
+        price_change_pct=learned(five_minutes, floors.price_change_pct),
+        mover_1m_pct=learned(one_minute, floors.mover_1m_pct),
+        mover_5m_pct=learned(five_minutes, floors.mover_5m_pct),
     )
 
 

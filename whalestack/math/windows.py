@@ -34,9 +34,10 @@ def change_pct(values: Floats, minutes: int) -> Floats:
     """
     changes = np.full(values.shape, np.nan)
     if minutes < values.shape[1]:
-        before = values[:, :-minutes]
-        safe = np.where(before > 0, before, np.nan)
-        changes[:, minutes:] = (values[:, minutes:] / safe - 1.0) * 100.0
+        before, changed = values[:, :-minutes], changes[:, minutes:]
+        np.divide(values[:, minutes:], before, out=changed, where=before > 0)
+        changed -= 1.0
+        changed *= 100.0
     return changes
 
 
