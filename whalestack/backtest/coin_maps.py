@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
@@ -248,12 +248,15 @@ class CoinMaps:
             self._standing[refresh] = self._clusters(*self._stands(refresh))
         return self._standing[refresh]
 
-    def standing_of(self, refresh: int, timeframes: Collection[str]) -> Iterator[FollowedCluster]:
-        """Those of some ranges. Nothing is done before the first one is asked for."""
+    def standing_of(
+        self, refresh: int, side: ClusterSide, timeframes: Collection[str]
+    ) -> list[FollowedCluster]:
+        """Those of a side and of some ranges."""
         numbers, usd = self._stands(refresh)
+        facts = self._book.facts[numbers]
         wanted = np.array([each in timeframes for each in self.rules.timeframes])
-        own = wanted[self._book.facts[numbers, layout.RANGE]]
-        yield from self._clusters(numbers[own], usd[own])
+        own = wanted[facts[:, layout.RANGE]] & (facts[:, layout.SIDE] == (1 if side == "short" else -1))
+        return self._clusters(numbers[own], usd[own])
 
     def _stands(self, refresh: int) -> tuple[Ints, Floats]:
         """(N,) numbers, ascending, and (N,) values of the clusters of a refresh."""

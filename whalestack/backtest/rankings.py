@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from whalestack.backtest.coin_maps import CoinMaps
+from whalestack.backtest.coin_maps import CoinMaps, FollowedCluster
 from whalestack.backtest.records import Learned
 from whalestack.backtest.series import CoinSeries
 from whalestack.config import Settings
 from whalestack.db.cluster_store import StandingCluster
 from whalestack.db.models import Coin
 from whalestack.db.ranking_store import RankableCoin
-from whalestack.math.directions import Direction
+from whalestack.math.directions import Direction, target_side
 from whalestack.math.imbalance import Imbalance, imbalance_of
 from whalestack.math.ranking import Candidate, rank
 from whalestack.scanners.ranking import History, candidate_of
@@ -49,6 +49,7 @@ class Rankings:
         self._begin_ms = begin_ms
         self._lessons: dict[int, tuple[Learned, History]] = {}
         self._ranked: dict[int, Mapping[str, int]] = {}
+        self._imbalances: dict[tuple[str, int], Imbalance | None] = {}
         self._candidates: dict[tuple[str, int], Candidate | None] = {}
 
     def learned(self, now_ms: int) -> Learned:
@@ -91,10 +92,14 @@ class Rankings:
         refresh, maps = mapped.refresh(refresh_ms), mapped.maps
         history, typical = self._lesson(refresh_ms)[1], maps.typical_usd(refresh)
         history.typical_usd = {symbol: typical} if typical > 0 else {}
+        clusters: Sequence[FollowedCluster] = ()
+        if imbalance.direction != "NEUTRAL":
+            side = target_side(imbalance.direction)
+            clusters = maps.standing_of(refresh, side, history.tradable(symbol))
         candidate, _ = candidate_of(
             RankableCoin(symbol, mapped.coin.is_major),
             imbalance,
-            cast("Iterable[StandingCluster]", maps.standing_of(refresh, history.tradable(symbol))),
+            cast("Sequence[StandingCluster]", clusters),
             _price_at(mapped.series, refresh_ms),
             {"short": maps.size_usd(refresh, "short"), "long": maps.size_usd(refresh, "long")},
             history,
@@ -103,12 +108,15 @@ class Rankings:
 
     def _imbalance(self, symbol: str, refresh_ms: int) -> Imbalance | None:
         """Of a coin's maps, None for one without maps yet."""
-        mapped = self._coins[symbol]
-        refresh = mapped.refresh(refresh_ms)
-        if refresh < 0:
-            return None
-        sides = mapped.maps.sides_usd(refresh)
-        return imbalance_of(*sides, neutral_band_pct=self._settings.neutral_band_pct)
+        key = symbol, refresh_ms
+        if key not in self._imbalances:
+            mapped = self._coins[symbol]
+            refresh = mapped.refresh(refresh_ms)
+            self._imbalances[key] = None if refresh < 0 else self._weigh(mapped.maps.sides_usd(refresh))
+        return self._imbalances[key]
+
+    def _weigh(self, sides_usd: tuple[float, float]) -> Imbalance:
+        return imbalance_of(*sides_usd, neutral_band_pct=self._settings.neutral_band_pct)
 
     def _lesson(self, now_ms: int) -> tuple[Learned, History]:
         every_ms = self._settings.pattern_max_age_s * 1000
