@@ -17,7 +17,8 @@ def quantile(values: Floats, share: float) -> float:
     place = share * (values.size - 1)
     below = int(place)
     above = min(below + 1, values.size - 1)
-    ordered = np.partition(values, (below, above))
+    ordered = values.copy()
+    ordered.partition((below, above))
     at, after, rest = float(ordered[below]), float(ordered[above]), place - below
     # numpy counts from the nearer of the two.
     return at + (after - at) * rest if rest < 0.5 else after - (after - at) * (1 - rest)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.math.heatmap import Floats
+from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.triggers import MarketMove
 
 MINUTE_MS = 60_000
@@ -17,6 +18,9 @@ SPIKE_MINUTES = 5
 BASELINE_MINUTES = 60
 # Half an hour of the hour must be known, or its average is not one.
 LEAST_BASELINE_MINUTES = 30
+
+
+Numbers = TypeVar("Numbers", Floats, Ints)
 
 
 # --- all coins at once ------------------------------------------------------------
@@ -59,7 +63,7 @@ def volume_spike_ratio(turnover_usd: Floats) -> Floats:
         return ratio
     known = np.isfinite(turnover_usd)
     recent, hour = _recent_and_hour(np.where(known, turnover_usd, 0.0))
-    recent_minutes, hour_minutes = _recent_and_hour(known)
+    recent_minutes, hour_minutes = _recent_and_hour(known.astype(np.int64))
     enough = (recent_minutes == SPIKE_MINUTES) & (hour_minutes >= LEAST_BASELINE_MINUTES) & (hour > 0)
     average = np.where(enough, hour / np.maximum(hour_minutes, 1.0) * SPIKE_MINUTES, np.nan)
     ratio[:, SPIKE_MINUTES:] = recent / average
@@ -100,11 +104,11 @@ def descending_ranks(changes: Floats) -> NDArray[np.int64]:
     return ranks
 
 
-def _recent_and_hour(values: Floats | NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _recent_and_hour(values: Numbers) -> tuple[Numbers, Numbers]:
     """(coins, M - 5) sums over the five minutes that end with each but the first five, and over the hour
     before them; a young coin's hour is what there is of it."""
     nothing = BASELINE_MINUTES + 1
-    before = np.zeros((values.shape[0], nothing + values.shape[1]))
+    before = np.zeros((values.shape[0], nothing + values.shape[1]), dtype=values.dtype)
     np.cumsum(values, axis=1, out=before[:, nothing:])
     middle, start = before[:, nothing:-SPIKE_MINUTES], before[:, 1 : -BASELINE_MINUTES - SPIKE_MINUTES]
     return before[:, nothing + SPIKE_MINUTES :] - middle, middle - start
