@@ -67,11 +67,12 @@ def nearest_behind(inputs: PlanInputs, direction: Direction, settings: Settings)
     price = inputs.tick.last
     reach = price * settings.stop_max_pct / 100
     near = [
-        cluster_value(each)
+        each
         for each in significant(inputs)
         if each.side != target_side(direction) and 0 < (price - _near_edge(each)) * sign(direction) <= reach
     ]
-    return min(near, key=lambda each: abs(each.near_edge - price), default=None)
+    nearest = min(near, key=lambda each: abs(_near_edge(each) - price), default=None)
+    return None if nearest is None else cluster_value(nearest)
 
 
 def significant(inputs: PlanInputs) -> list[LiquidationCluster]:

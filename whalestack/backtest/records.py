@@ -48,7 +48,7 @@ class Learned:
         self._tallies = {
             symbol: _tallies(maps, refresh, settings) for symbol, (_, maps, refresh) in self._coins.items()
         }
-        self._patterns: dict[str, dict[str, CoinLiquidationPattern]] = {}
+        self._patterns: dict[str, Mapping[str, CoinLiquidationPattern]] = {}
 
     def records(self) -> list[Record]:
         """As the ranking takes them: of every range that a coin has clusters of."""
@@ -58,12 +58,12 @@ class Learned:
             for timeframe, tally in tallies.items()
         ]
 
-    def patterns_of(self, symbol: str) -> dict[str, CoinLiquidationPattern]:
+    def patterns_of(self, symbol: str) -> Mapping[str, CoinLiquidationPattern]:
         """A coin's rows as plans take them; few coins are ever planned for."""
         if symbol not in self._patterns and symbol in self._coins:
             rows = {timeframe: SimpleNamespace(**row) for timeframe, row in self._rows(symbol).items()}
             # Plans only read them, and a row of the ORM takes a hundred times as long to make.
-            self._patterns[symbol] = cast("dict[str, CoinLiquidationPattern]", rows)
+            self._patterns[symbol] = cast("Mapping[str, CoinLiquidationPattern]", rows)
         return self._patterns.get(symbol, {})
 
     def _rows(self, symbol: str) -> dict[str, dict[str, Any]]:
