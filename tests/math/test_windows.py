@@ -11,7 +11,6 @@ from whalestack.math.windows import (
     MarketWindow,
     change_pct,
     forward_fill,
-    trailing_sum,
     volume_spike_ratio,
 )
 
@@ -31,13 +30,6 @@ def test_change_by_hand():
     assert np.isnan(change_pct(values, 9)).all()
 
 
-def test_trailing_sum_by_hand():
-    """Sums of three; a gap makes the windows that hold it unknown."""
-    sums = trailing_sum(np.array([[1.0, 2.0, 3.0, 4.0, nan, 6.0]]), 3)
-    assert sums[0, 2:4].tolist() == [6.0, 9.0]
-    assert np.isnan(sums[0, [0, 1, 4, 5]]).all()
-
-
 def test_volume_ratio_by_hand():
     """An hour at 10 a minute, then five minutes at 40: 200 over an average of 50 is 4 times."""
     turnover = np.array([[10.0] * 60 + [40.0] * 5])
@@ -55,6 +47,15 @@ def test_half_an_hour_is_enough_and_less_is_not():
     assert volume_spike_ratio(np.array([[10.0] * 30 + [20.0] * 5]))[0, -1] == pytest.approx(2.0)
     assert np.isnan(volume_spike_ratio(np.array([[10.0] * 29 + [20.0] * 5]))[0, -1])
     assert np.isnan(volume_spike_ratio(np.array([[0.0] * 60 + [20.0] * 5]))[0, -1])
+
+
+def test_a_gap_in_the_five_minutes_is_an_unknown_ratio():
+    """A minute that is missing in the hour before only makes its average rest on fewer."""
+    turnover = np.array([[nan] + [10.0] * 59 + [20.0] * 5 + [nan] + [20.0] * 5])
+    ratios = volume_spike_ratio(turnover)[0]
+    assert ratios[64] == pytest.approx(2.0)
+    assert np.isnan(ratios[65:70]).all()
+    assert ratios[70] == pytest.approx(20.0 / (54 * 10.0 + 5 * 20.0) * 59)
 
 
 def test_forward_fill_carries_for_a_while():

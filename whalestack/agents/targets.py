@@ -51,7 +51,8 @@ def _unproven_text(row: AccuracyRow) -> str:
 
 def _ahead(inputs: PlanInputs, direction: Direction, settings: Settings) -> list[LiquidationCluster]:
     """The clusters ahead of the price that are no noise and of a range that may be traded."""
-    ranges = considered_ranges(inputs.patterns, [each.timeframe for each in inputs.clusters], settings)
+    shown = {each.timeframe for each in inputs.clusters}
+    ranges = considered_ranges(inputs.patterns, tuple(shown), settings)
     return [
         cluster
         for cluster in significant(inputs)
@@ -66,11 +67,12 @@ def nearest_behind(inputs: PlanInputs, direction: Direction, settings: Settings)
     price = inputs.tick.last
     reach = price * settings.stop_max_pct / 100
     near = [
-        cluster_value(each)
+        each
         for each in significant(inputs)
         if each.side != target_side(direction) and 0 < (price - _near_edge(each)) * sign(direction) <= reach
     ]
-    return min(near, key=lambda each: abs(each.near_edge - price), default=None)
+    nearest = min(near, key=lambda each: abs(_near_edge(each) - price), default=None)
+    return None if nearest is None else cluster_value(nearest)
 
 
 def significant(inputs: PlanInputs) -> list[LiquidationCluster]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -242,19 +245,31 @@ class CoinMaps:
     def standing(self, refresh: int) -> list[FollowedCluster]:
         """The undecided clusters that stand in the maps of a refresh, by their numbers."""
         if refresh not in self._standing:
-            self._standing[refresh] = self._stands(refresh)
+            self._standing[refresh] = self._clusters(*self._stands(refresh))
         return self._standing[refresh]
 
-    def _stands(self, refresh: int) -> list[FollowedCluster]:
+    def standing_of(
+        self, refresh: int, side: ClusterSide, timeframes: Collection[str]
+    ) -> list[FollowedCluster]:
+        """Those of a side and of some ranges."""
+        numbers, usd = self._stands(refresh)
+        facts = self._book.facts[numbers]
+        wanted = np.array([each in timeframes for each in self.rules.timeframes])
+        own = wanted[facts[:, layout.RANGE]] & (facts[:, layout.SIDE] == (1 if side == "short" else -1))
+        return self._clusters(numbers[own], usd[own])
+
+    def _stands(self, refresh: int) -> tuple[Ints, Floats]:
+        """(N,) numbers, ascending, and (N,) values of the clusters of a refresh."""
         numbers, usd = self._seen(refresh)
         own, places = np.unique(numbers, return_inverse=True)
-        return self._clusters(own, np.bincount(places, usd))
+        return own, np.bincount(places, usd)
 
     def _seen(self, refresh: int) -> tuple[Ints, Floats]:
         """(N,) cluster and (N,) value of each run of a refresh."""
         first, end = self._book.seen_from[refresh : refresh + 2].tolist()
         chunk = next(each for each in reversed((*self._sighted, self._sightings())) if each.first <= first)
-        return chunk.seen[first - chunk.first : end - chunk.first], chunk.usd[first - chunk.first : end - chunk.first]
+        part = slice(first - chunk.first, end - chunk.first)
+        return chunk.seen[part], chunk.usd[part]
 
     def _sightings(self) -> _Sightings:
         """Those since the last chunk was full."""
@@ -265,16 +280,16 @@ class CoinMaps:
     def _clusters(self, numbers: Ints, usd: Floats) -> list[FollowedCluster]:
         facts, figures = self._book.facts[numbers], self._book.figures[numbers]
         names = self.rules.timeframes
-        return [
-            FollowedCluster(number + 1, self.symbol, names[which], "short" if side > 0 else "long", *prices)
-            for number, which, side, prices in zip(
-                numbers.tolist(),
-                facts[:, layout.RANGE].tolist(),
-                facts[:, layout.SIDE].tolist(),
-                np.column_stack([figures[:, : layout.DISTANCE], usd, figures[:, layout.DISTANCE]]).tolist(),
-                strict=True,
-            )
-        ]
+        columns = zip(
+            (numbers + 1).tolist(),
+            repeat(self.symbol),
+            [names[which] for which in facts[:, layout.RANGE].tolist()],
+            ["short" if side > 0 else "long" for side in facts[:, layout.SIDE].tolist()],
+            *figures[:, : layout.DISTANCE].T.tolist(),
+            usd.tolist(),
+            figures[:, layout.DISTANCE].tolist(),
+        )
+        return list(map(FollowedCluster._make, columns))
 
     def _cluster(self, number: int) -> FollowedCluster:
         """With the value that it had when it was seen last."""
@@ -329,16 +344,26 @@ class CoinMaps:
 
     def judged(self, refresh: int) -> Judged:
         """The clusters whose whole horizon has passed by a refresh."""
-        facts = self._clusters_facts()
-        horizons = self.rules.horizons()[facts[:, layout.RANGE]]
-        known = (facts[:, layout.DETECTED] + horizons <= refresh) & (facts[:, layout.DECIDED] >= 0)
-        figures = self._book.figures[: facts.shape[0]][known]
-        facts = facts[known]
+        due, judged = self._judged
+        known = slice(int(np.searchsorted(due, refresh, side="right")))
         return Judged(
-            ranges=facts[:, layout.RANGE],
+            judged.ranges[known], judged.is_short[known], judged.is_hit[known], judged.adverse_pct[known]
+        )
+
+    @cached_property
+    def _judged(self) -> tuple[Ints, Judged]:
+        """When the horizon of each cluster with a verdict has passed, ascending, and these clusters."""
+        facts = self._clusters_facts()
+        decided = np.flatnonzero(facts[:, layout.DECIDED] >= 0)
+        facts = facts[decided]
+        due = facts[:, layout.DETECTED] + self.rules.horizons()[facts[:, layout.RANGE]]
+        order = np.argsort(due)
+        facts = facts[order]
+        return due[order], Judged(
+            ranges=np.ascontiguousarray(facts[:, layout.RANGE]),
             is_short=facts[:, layout.SIDE] > 0,
             is_hit=facts[:, layout.HIT_MINUTE] >= 0,
-            adverse_pct=figures[:, layout.ADVERSE],
+            adverse_pct=self._book.figures[decided[order], layout.ADVERSE],
         )
 
     def followed(self) -> list[Followed]:
@@ -362,8 +387,14 @@ class CoinMaps:
 
     def has_clusters(self, number: int, refresh: int) -> bool:
         """Whether a range, by its number, has shown any cluster by a refresh."""
+        return self._first_detected.get(number, self.refreshes) <= refresh
+
+    @cached_property
+    def _first_detected(self) -> dict[int, int]:
+        """The first refresh at which a range, by its number, showed a cluster."""
         facts = self._clusters_facts()
-        return bool(((facts[:, layout.RANGE] == number) & (facts[:, layout.DETECTED] <= refresh)).any())
+        ranges, firsts = np.unique(facts[:, layout.RANGE], return_index=True)
+        return dict(zip(ranges.tolist(), facts[firsts, layout.DETECTED].tolist(), strict=True))
 
     @property
     def clusters(self) -> int:
@@ -374,8 +405,7 @@ class CoinMaps:
         return self._book.facts[: self.clusters]
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
+class Judged(NamedTuple):
     """Clusters with a verdict: (K,) number of the range, side, verdict, adverse run in per cent."""
 
     ranges: Ints

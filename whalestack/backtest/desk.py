@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, cast
 
 from whalestack.agents.account import AccountFigures
@@ -116,12 +117,13 @@ class BacktestDesk:
 def _threshold(symbol: str, typical_usd: float, now_ms: int) -> CoinThreshold | None:
     if typical_usd <= 0:
         return None
-    return CoinThreshold(
+    row = SimpleNamespace(
         symbol=symbol,
         min_cluster_threshold=typical_usd * NOISE_SHARE,
         avg_cluster_size=typical_usd,
         last_updated=from_ms(now_ms),
     )
+    return cast("CoinThreshold", row)
 
 
 def coin_of(row: Mapping[str, Any], settings: Settings, now_ms: int) -> Coin:

@@ -11,7 +11,7 @@ import numpy as np
 
 from whalestack.backtest.candles import Candles, CoinCandles
 from whalestack.backtest.coin_maps import ModelBars
-from whalestack.backtest.repair import CLOSE, TURNOVER, Rows
+from whalestack.backtest.repair import CLOSE, HIGH, LOW, TURNOVER, Rows
 from whalestack.backtest.series import CoinSeries
 from whalestack.errors import StopAndTell
 from whalestack.math.heatmap import Floats
@@ -35,10 +35,11 @@ class PreparedCoin:
     def model_bars(self, first_refresh_ms: int) -> ModelBars:
         """Past and played candles as the model takes them."""
         series = self.series
-        played = np.concatenate([series.bars, series.interest[None]])
-        whole = np.concatenate([self.past, played], axis=1)
+        played = (*series.bars, series.interest)
         closed = (first_refresh_ms - series.start_ms) // series.bar_ms
-        high, low, close, turnover, interest = (np.ascontiguousarray(whole[row]) for row in (1, 2, 3, 5, 6))
+        high, low, close, turnover, interest = (
+            np.concatenate([self.past[row], played[row]]) for row in (HIGH, LOW, CLOSE, TURNOVER, INTEREST)
+        )
         before = self.past.shape[1]
         first_ms = series.start_ms - before * series.bar_ms
         return ModelBars(high, low, close, turnover, interest, series.bar_ms, before + closed, first_ms)

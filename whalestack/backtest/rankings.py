@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from whalestack.backtest.coin_maps import CoinMaps
-from whalestack.backtest.records import Learned, learn
+from whalestack.backtest.coin_maps import CoinMaps, FollowedCluster
+from whalestack.backtest.records import Learned
 from whalestack.backtest.series import CoinSeries
 from whalestack.config import Settings
 from whalestack.db.cluster_store import StandingCluster
 from whalestack.db.models import Coin
 from whalestack.db.ranking_store import RankableCoin
-from whalestack.math.directions import Direction
-from whalestack.math.imbalance import imbalance_of
+from whalestack.math.directions import Direction, target_side
+from whalestack.math.imbalance import Imbalance, imbalance_of
 from whalestack.math.ranking import Candidate, rank
 from whalestack.scanners.ranking import History, candidate_of
 
@@ -49,6 +49,7 @@ class Rankings:
         self._begin_ms = begin_ms
         self._lessons: dict[int, tuple[Learned, History]] = {}
         self._ranked: dict[int, Mapping[str, int]] = {}
+        self._imbalances: dict[tuple[str, int], Imbalance | None] = {}
         self._candidates: dict[tuple[str, int], Candidate | None] = {}
 
     def learned(self, now_ms: int) -> Learned:
@@ -59,9 +60,12 @@ class Rankings:
         """The coin's rank in the latest ranking, None where it is not watched in this direction."""
         every_ms = self._settings.refresh_interval_s * 1000
         refresh_ms = now_ms // every_ms * every_ms
+        # Most triggers end here: nobody needs the coin's clusters, nor the other coins.
+        imbalance = self._imbalance(symbol, refresh_ms)
+        if imbalance is None or imbalance.direction != direction:
+            return None
         own = self._candidate(symbol, refresh_ms)
-        # Most triggers end here, and nobody needs the other coins.
-        if own is None or own.direction != direction or own.blocked_reason is not None:
+        if own is None or own.blocked_reason is not None:
             return None
         if refresh_ms not in self._ranked:
             self._ranked[refresh_ms] = self._rank(refresh_ms)
@@ -81,26 +85,38 @@ class Rankings:
 
     def _judge(self, symbol: str, refresh_ms: int) -> Candidate | None:
         """What a coin brings to the ranking of a refresh, None for one without maps yet."""
+        imbalance = self._imbalance(symbol, refresh_ms)
+        if imbalance is None:
+            return None
         mapped = self._coins[symbol]
         refresh, maps = mapped.refresh(refresh_ms), mapped.maps
-        if refresh < 0:
-            return None
-        imbalance = imbalance_of(*maps.sides_usd(refresh), neutral_band_pct=self._settings.neutral_band_pct)
         history, typical = self._lesson(refresh_ms)[1], maps.typical_usd(refresh)
         history.typical_usd = {symbol: typical} if typical > 0 else {}
-        tradable = history.tradable(symbol)
+        clusters: Sequence[FollowedCluster] = ()
+        if imbalance.direction != "NEUTRAL":
+            side = target_side(imbalance.direction)
+            clusters = maps.standing_of(refresh, side, history.tradable(symbol))
         candidate, _ = candidate_of(
             RankableCoin(symbol, mapped.coin.is_major),
             imbalance,
-            cast(
-                "Sequence[StandingCluster]",
-                [each for each in maps.standing(refresh) if each.timeframe in tradable],
-            ),
+            cast("Sequence[StandingCluster]", clusters),
             _price_at(mapped.series, refresh_ms),
             {"short": maps.size_usd(refresh, "short"), "long": maps.size_usd(refresh, "long")},
             history,
         )
         return candidate
+
+    def _imbalance(self, symbol: str, refresh_ms: int) -> Imbalance | None:
+        """Of a coin's maps, None for one without maps yet."""
+        key = symbol, refresh_ms
+        if key not in self._imbalances:
+            mapped = self._coins[symbol]
+            refresh = mapped.refresh(refresh_ms)
+            self._imbalances[key] = None if refresh < 0 else self._weigh(mapped.maps.sides_usd(refresh))
+        return self._imbalances[key]
+
+    def _weigh(self, sides_usd: tuple[float, float]) -> Imbalance:
+        return imbalance_of(*sides_usd, neutral_band_pct=self._settings.neutral_band_pct)
 
     def _lesson(self, now_ms: int) -> tuple[Learned, History]:
         every_ms = self._settings.pattern_max_age_s * 1000
@@ -110,7 +126,7 @@ class Rankings:
                 symbol: (mapped.series, mapped.maps, mapped.refresh(at_ms))
                 for symbol, mapped in self._coins.items()
             }
-            learned = learn(coins, self._settings, at_ms)
+            learned = Learned(coins, self._settings, at_ms)
             self._lessons[at_ms] = learned, History(learned.records(), {}, self._settings)
         return self._lessons[at_ms]
 

@@ -355,9 +355,11 @@ class AccountRun:
 
     def _is_new_occasion(self, symbol: str, direction: Direction, at_ms: int) -> bool:
         cooldown_s = self._settings.signal_cooldown_s
-        occasion = occasion_of(symbol, direction, from_ms(at_ms), cooldown_s)
         before = self._signalled_ms.get((symbol, direction))
-        if occasion in self._occasions or (before is not None and at_ms - before < cooldown_s * 1000):
+        if before is not None and at_ms - before < cooldown_s * 1000:
+            return False
+        occasion = occasion_of(symbol, direction, from_ms(at_ms), cooldown_s)
+        if occasion in self._occasions:
             return False
         self._occasions.add(occasion)
         self._signalled_ms[symbol, direction] = at_ms

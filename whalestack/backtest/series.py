@@ -153,7 +153,8 @@ class CoinSeries:
         minute = self._last_minute(at_ms)
         now, then = self.minutes.opens[minute], self.minutes.opens[max(minute - _FUNDING_MINUTES, 0)]
         rate = _BASE_FUNDING + (now / then - 1.0) * _FUNDING_SHARE
-        return float(np.round(np.clip(rate, -_MOST_FUNDING, _MOST_FUNDING), 8))
+        # As numpy rounds to eight places; of a single value that takes a tenth of its time.
+        return float(np.rint(min(max(rate, -_MOST_FUNDING), _MOST_FUNDING) * 1e8) / 1e8)
 
     # --- making it ready ---------------------------------------------------------------------
 

@@ -17,7 +17,16 @@ def quantile(values: Floats, share: float) -> float:
     place = share * (values.size - 1)
     below = int(place)
     above = min(below + 1, values.size - 1)
-    ordered = np.partition(values, (below, above))
+    ordered = values.copy()
+    ordered.partition((below, above))
     at, after, rest = float(ordered[below]), float(ordered[above]), place - below
     # numpy counts from the nearer of the two.
     return at + (after - at) * rest if rest < 0.5 else after - (after - at) * (1 - rest)
+
+
+def quantile_or_floor(values: Floats, share: float, floor: float) -> float:
+    """`max(floor, quantile(values, share))`; nothing is sorted where too few values are above the floor."""
+    below = int(share * (values.size - 1))
+    if np.count_nonzero(values > floor) < values.size - 1 - below:
+        return floor
+    return max(floor, quantile(values, share))

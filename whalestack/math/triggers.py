@@ -8,7 +8,7 @@ import numpy as np
 
 from whalestack.math.directions import Direction, sign
 from whalestack.math.heatmap import Floats
-from whalestack.math.quantiles import quantile as quantile_of
+from whalestack.math.quantiles import quantile_or_floor
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,14 @@ def learn_thresholds(
 
     def learned(past: Floats, floor: float) -> float:
         known = past[np.isfinite(past)]
-        if known.size < min_observations:
-            return floor
-        return max(floor, quantile_of(known, quantile))
+        return quantile_or_floor(known, quantile, floor) if known.size >= min_observations else floor
 
-    five_minutes = np.abs(history.price_change_5m_pct)
+    one_minute, five_minutes = np.abs(history.price_change_1m_pct), np.abs(history.price_change_5m_pct)
     return TriggerThresholds(
         oi_change_pct=learned(history.oi_change_15m_pct, floors.oi_change_pct),
         volume_ratio=learned(history.volume_spike_ratio, floors.volume_ratio),
         price_change_pct=learned(five_minutes, floors.price_change_pct),
-        mover_1m_pct=learned(np.abs(history.price_change_1m_pct), floors.mover_1m_pct),
+        mover_1m_pct=learned(one_minute, floors.mover_1m_pct),
         mover_5m_pct=learned(five_minutes, floors.mover_5m_pct),
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whalestack.math.heatmap import Floats
+from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.triggers import MarketMove
 
 MINUTE_MS = 60_000
@@ -17,6 +18,9 @@ SPIKE_MINUTES = 5
 BASELINE_MINUTES = 60
 # Half an hour of the hour must be known, or its average is not one.
 LEAST_BASELINE_MINUTES = 30
+
+
+Numbers = TypeVar("Numbers", Floats, Ints)
 
 
 # --- all coins at once ------------------------------------------------------------
@@ -34,29 +38,11 @@ def change_pct(values: Floats, minutes: int) -> Floats:
     """
     changes = np.full(values.shape, np.nan)
     if minutes < values.shape[1]:
-        before = values[:, :-minutes]
-        safe = np.where(before > 0, before, np.nan)
-        changes[:, minutes:] = (values[:, minutes:] / safe - 1.0) * 100.0
+        before, changed = values[:, :-minutes], changes[:, minutes:]
+        np.divide(values[:, minutes:], before, out=changed, where=before > 0)
+        changed -= 1.0
+        changed *= 100.0
     return changes
-
-
-def trailing_sum(values: Floats, minutes: int) -> Floats:
-    """Sum over the `minutes` that end with each minute.
-
-    Args:
-        values: (coins, M), NaN where unknown.
-
-    Returns:
-        (coins, M); NaN where a part of the window is unknown or lies before the first minute.
-    """
-    sums = np.full(values.shape, np.nan)
-    if minutes <= values.shape[1]:
-        known = np.isfinite(values)
-        total = np.cumsum(np.where(known, values, 0.0), axis=1)
-        gaps = np.cumsum(np.where(known, 0.0, 1.0), axis=1)
-        sums[:, minutes - 1 :] = _window(total, minutes)
-        sums[:, minutes - 1 :][_window(gaps, minutes) > 0] = np.nan
-    return sums
 
 
 def volume_spike_ratio(turnover_usd: Floats) -> Floats:
@@ -72,19 +58,15 @@ def volume_spike_ratio(turnover_usd: Floats) -> Floats:
         (coins, M); NaN where any of the five minutes, or more than half of the hour, is
         unknown, or the hour had no volume.
     """
-    recent = trailing_sum(turnover_usd, SPIKE_MINUTES)
-    known = np.isfinite(turnover_usd)
-    hour = trailing_sum(_padded(np.where(known, turnover_usd, 0.0)), BASELINE_MINUTES)
-    hour_minutes = trailing_sum(_padded(known.astype(np.float64)), BASELINE_MINUTES)
     ratio = np.full(turnover_usd.shape, np.nan)
     if turnover_usd.shape[1] <= SPIKE_MINUTES:
         return ratio
-    # In the padded arrays minute m stands at BASELINE_MINUTES + m; the hour ends at m - 5.
-    ends = slice(BASELINE_MINUTES, BASELINE_MINUTES + turnover_usd.shape[1] - SPIKE_MINUTES)
-    total, minutes = hour[:, ends], hour_minutes[:, ends]
-    enough = (minutes >= LEAST_BASELINE_MINUTES) & (total > 0)
-    average = np.where(enough, total / np.maximum(minutes, 1.0) * SPIKE_MINUTES, np.nan)
-    ratio[:, SPIKE_MINUTES:] = recent[:, SPIKE_MINUTES:] / average
+    known = np.isfinite(turnover_usd)
+    recent, hour = _recent_and_hour(np.where(known, turnover_usd, 0.0))
+    recent_minutes, hour_minutes = _recent_and_hour(known.astype(np.int64))
+    enough = (recent_minutes == SPIKE_MINUTES) & (hour_minutes >= LEAST_BASELINE_MINUTES) & (hour > 0)
+    average = np.where(enough, hour / np.maximum(hour_minutes, 1.0) * SPIKE_MINUTES, np.nan)
+    ratio[:, SPIKE_MINUTES:] = recent / average
     return ratio
 
 
@@ -95,8 +77,11 @@ def forward_fill(values: Floats, limit: int) -> Floats:
         values: (coins, M), NaN where unknown.
         limit: minutes a value may be carried; older it is unknown again.
     """
+    is_known = np.isfinite(values)
+    if is_known.all():
+        return values
     positions = np.arange(values.shape[1])
-    known: NDArray[np.int64] = np.where(np.isfinite(values), positions, -1)
+    known: NDArray[np.int64] = np.where(is_known, positions, -1)
     last: NDArray[np.int64] = np.maximum.accumulate(known, axis=1)
     unknown = (last < 0) | (positions - last > limit)
     carried = np.take_along_axis(values, np.maximum(last, 0), axis=1)
@@ -119,16 +104,14 @@ def descending_ranks(changes: Floats) -> NDArray[np.int64]:
     return ranks
 
 
-def _window(cumulative: Floats, minutes: int) -> Floats:
-    padded = np.zeros((cumulative.shape[0], cumulative.shape[1] + 1))
-    padded[:, 1:] = cumulative
-    sums: Floats = padded[:, minutes:] - padded[:, :-minutes]
-    return sums
-
-
-def _padded(values: Floats) -> Floats:
-    """An hour of nothing in front, so that a young coin's hour is what there is of it."""
-    return np.concatenate([np.zeros((values.shape[0], BASELINE_MINUTES)), values], axis=1)
+def _recent_and_hour(values: Numbers) -> tuple[Numbers, Numbers]:
+    """(coins, M - 5) sums over the five minutes that end with each but the first five, and over the hour
+    before them; a young coin's hour is what there is of it."""
+    nothing = BASELINE_MINUTES + 1
+    before = np.zeros((values.shape[0], nothing + values.shape[1]), dtype=values.dtype)
+    np.cumsum(values, axis=1, out=before[:, nothing:])
+    middle, start = before[:, nothing:-SPIKE_MINUTES], before[:, 1 : -BASELINE_MINUTES - SPIKE_MINUTES]
+    return before[:, nothing + SPIKE_MINUTES :] - middle, middle - start
 
 
 # --- tick by tick -------------------------------------------------------------------

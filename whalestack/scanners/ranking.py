@@ -208,6 +208,7 @@ class History:
         self.typical_usd = typical_usd
         self._settings = settings
         self._tradable: dict[str, frozenset[str]] = {}
+        self._success: dict[str, tuple[float, int]] = {}
         self._of: dict[str, dict[str, Record]] = defaultdict(dict)
         for each in found:
             self._of[each.symbol][each.timeframe] = each
@@ -222,9 +223,12 @@ class History:
 
     def success(self, symbol: str) -> tuple[float, int]:
         """The coin's success over its tradable ranges, shrunk toward the market's mean; observations."""
-        own = [each for name, each in self._of[symbol].items() if self._may_trade(symbol, name)]
-        hits, observations = sum(each.hits for each in own), sum(each.observations for each in own)
-        return self._shrunk(hits, observations, self._market), observations
+        if symbol not in self._success:
+            tradable = self.tradable(symbol)
+            own = [each for name, each in self._of[symbol].items() if name in tradable]
+            hits, observations = sum(each.hits for each in own), sum(each.observations for each in own)
+            self._success[symbol] = self._shrunk(hits, observations, self._market), observations
+        return self._success[symbol]
 
     def _may_trade(self, symbol: str, timeframe: str) -> bool:
         record = self._of[symbol].get(timeframe)

@@ -168,7 +168,7 @@ class ThresholdScanner:
 
 def observations_in(history: MoveHistory) -> int:
     """How many moves of their own a coin's past minutes hold."""
-    return int(np.isfinite(history.price_change_5m_pct).sum()) // MINUTES_PER_OBSERVATION
+    return int(np.count_nonzero(np.isfinite(history.price_change_5m_pct))) // MINUTES_PER_OBSERVATION
 
 
 def learned_thresholds(

@@ -51,4 +51,4 @@ class OrderDesk:
 
     def tell(self, order: Order) -> None:
         """Send the order's row."""
-        self._state.tell("order", order_stream_row(order))
+        self._state.tell("order", lambda: order_stream_row(order))

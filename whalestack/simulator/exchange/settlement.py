@@ -114,7 +114,7 @@ class Settlement:
         deal = Deal(mark, position.size, amount, rate, False, "Funding", now_ms)
         execution = self._execution(order, deal, NO_EFFECT)
         state.log.add(Kind.FUNDING, now_ms, position.symbol, amount=format(amount, "f"))
-        state.tell("execution", execution_stream_row(execution))
+        state.tell("execution", lambda: execution_stream_row(execution))
         self.tell_position(position)
         self.tell_wallet()
 
@@ -133,13 +133,17 @@ class Settlement:
     def tell_position(self, position: Position) -> None:
         """Send the position's row; Bybit sends it also when nothing in it has changed."""
         state = self._state
-        marked, price = state.marked(position), state.liquidation_price(position)
-        state.tell("position", position_stream_row(marked, price, state.bankruptcy_price(position)))
+        state.tell(
+            "position",
+            lambda: position_stream_row(
+                state.marked(position), state.liquidation_price(position), state.bankruptcy_price(position)
+            ),
+        )
 
     def tell_wallet(self) -> None:
         """Send the account's row."""
         state = self._state
-        state.tell("wallet", wallet_row(state.margin(), state.account.realised_ever))
+        state.tell("wallet", lambda: wallet_row(state.margin(), state.account.realised_ever))
 
     # --- the parts of a fill -----------------------------------------------------------------
 
@@ -233,7 +237,7 @@ class Settlement:
             state.log.stops(position, Protection() if opened else stops_before, now_ms)
         if not execution.order.is_open:
             state.log.order_event(Kind.ORDER_FILLED, execution.order, now_ms)
-        state.tell("execution", execution_stream_row(execution))
+        state.tell("execution", lambda: execution_stream_row(execution))
         self.orders.tell(execution.order)
         self.protective.sync(position, now_ms)
         self.orders.cut_reduce_only(position, now_ms)

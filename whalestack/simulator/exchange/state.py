@@ -192,10 +192,12 @@ class ExchangeState:
         """Where the position's own margin is used up, USDT."""
         return bankruptcy_price(position)
 
-    def tell(self, topic: str, row: Row) -> None:
-        """Hand a row to the private stream."""
-        for listener in self.listeners:
-            listener(topic, row)
+    def tell(self, topic: str, make_row: Callable[[], Row]) -> None:
+        """Hand a row to the private stream; where nobody listens none is made."""
+        if self.listeners:
+            row = make_row()
+            for listener in self.listeners:
+                listener(topic, row)
 
     def _order_margin(self) -> Decimal:
         total = ZERO
