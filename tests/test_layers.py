@@ -39,7 +39,7 @@ MAY_IMPORT = {
 # facts, rows as values, the exchange and the walk. Nothing there opens a connection.
 BACKTEST_MAY_IMPORT = {
     "whalestack.agents": {"account", "desk", "guards", "kill_switch", "order_ids", "plan_inputs", "plans"}
-    | {"pnl", "trading_gate"},
+    | {"pnl", "targets", "trading_gate"},
     "whalestack.clients": {"bybit.lengths", "bybit.types"},
     "whalestack.db": {"cluster_store", "live", "market_frames", "models", "pattern_store", "ranking_store"}
     | {"trading_inputs"},

@@ -10,7 +10,7 @@ from tests.backtest.random_market import START_MS
 from tests.backtest.test_figures import TRADE
 from whalestack.backtest.decisions import Decisions
 from whalestack.backtest.figures import EquityCurve, figures_of
-from whalestack.backtest.page import UNPROVEN, apart, page
+from whalestack.backtest.page import apart, page
 from whalestack.backtest.report import AgentReport, Report
 from whalestack.backtest.run import Outcome
 
@@ -59,10 +59,14 @@ def test_a_sure_gain_is_counted_with_a_warning() -> None:
     assert "some look good by chance" in report(sure, account("b", 1.0)).headline
 
 
-def test_the_page_says_what_the_running_system_would_not_trade_and_what_was_checked() -> None:
-    made = page(report(account("a", -10.0)), ["look-ahead: nothing knew <what> came later"])
+def test_the_page_says_why_plans_were_refused_and_what_was_checked() -> None:
+    careful = account("a", -10.0)
+    careful.outcome.refusals["unproven_range"] = 3
+    told = report(careful)
+    made = page(told, ["look-ahead: nothing knew <what> came later"])
 
-    assert UNPROVEN in made
+    assert "refused: unproven_range 3" in made
+    assert told.as_json()["agents"][0]["refusals"] == {"unproven_range": 3}
     assert "nothing knew &lt;what&gt; came later" in made
 
 

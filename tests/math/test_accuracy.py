@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whalestack.math.accuracy import BarGrid, Sightings, judge_beside_chance
-from whalestack.math.accuracy_table import accuracy_table, kinds_of
+from whalestack.math.accuracy_table import accuracy_table, kinds_of, most_observations
 from whalestack.math.outcomes import Path, judge
 
 BAR_MS = 300_000
@@ -192,3 +194,25 @@ def test_bars_off_the_grid_are_refused():
     one = np.ones(2)
     with pytest.raises(ValueError, match="do not open every"):
         BarGrid.of(np.array([0, 7]), one, one, one, BAR_MS)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10_000), st.lists(st.integers(1, 12), min_size=1, max_size=3), st.sampled_from([36, 144])
+)
+def test_no_row_has_more_observations_than_its_moments_allow(seed, coins, width):
+    """The bound by which the backtest knows, before anything is judged, that a table can say nothing."""
+    rng, horizon_ms, trials, seen = np.random.default_rng(seed), width * BAR_MS, [], []
+    for number, count in enumerate(coins):
+        bars = np.sort(rng.integers(300, 1500, count))
+        sightings = looks(walk(seed + number, 2000), bars, rng.choice([0.99, 0.997, 1.003, 1.01], count))
+        seen.append(sightings.seen_ms)
+        trial = judge_beside_chance(walk(seed + number, 2000), sightings, horizon_ms)
+        trials.append(replace(trial, symbol=f"C{number}"))
+    rows = accuracy_table(trials, {each.symbol: "small" for each in trials}, min_observations=1)
+    most, periods = most_observations(seen, horizon_ms)
+
+    assert max(row.votes for row in rows) <= most
+    assert max(row.hit.n for row in rows) <= most + 1e-9
+    assert max(row.periods for row in rows) <= periods
+    assert most_observations([], horizon_ms) == (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from tests.scanners.market_rows import add_coin
-from whalestack.clock import ManualClock
+from whalestack.clock import ManualClock, to_ms
 from whalestack.config import Settings
 from whalestack.db.accuracy_store import five_minute_bars, latest_table, store_rows
 from whalestack.db.coin_inputs import coin_inputs
 from whalestack.db.engine import Database
 from whalestack.db.models import AccuracyRecord, LiquidationCluster
-from whalestack.math.accuracy_table import AccuracyRow, unproven_ranges
+from whalestack.math.accuracy_bars import fives_of
+from whalestack.math.accuracy_table import AccuracyRow, rows_about, unproven_ranges
 from whalestack.math.chance import Difference, Share
 from whalestack.scanners.accuracy import AccuracyScanner
 
@@ -169,3 +171,43 @@ def test_a_table_without_rows_is_no_table(db: Database, clock: ManualClock) -> N
     with db.begin() as work:
         store_rows(work.session, (), source="model", now=clock.now())
         assert latest_table(work.session) is None
+
+
+def test_minutes_make_the_same_bars_without_a_database(db: Database, clock: ManualClock) -> None:
+    """As the backtest puts them together: with holes, and from a moment inside a bar on."""
+    add_coin(db, "AUSDT", clock.now())
+    rng, first = np.random.default_rng(5), clock.now() - DAY
+    prices = 100 + rng.random(600)
+    with db.begin() as work:
+        work.session.execute(_MINUTES, {"symbol": "AUSDT", "first": first, "prices": prices.tolist()})
+        work.session.execute(
+            text("delete from candles where extract(minute from start_at)::int % 20 in (1, 2, 3, 9)")
+        )
+        since = first + timedelta(minutes=7)
+        stored = five_minute_bars(work.session, "AUSDT", since=since, now=clock.now())
+        kept = work.session.execute(
+            text("select start_at, high, low, close from candles where start_at >= :since order by start_at"),
+            {"since": since},
+        ).all()
+    made = fives_of(
+        np.array([to_ms(row.start_at) for row in kept]),
+        *(np.array([getattr(row, name) for row in kept]) for name in ("high", "low", "close")),
+    )
+    assert stored is not None
+    assert made is not None
+    assert (stored.first_ms, np.isnan(stored.highs).any()) == (made.first_ms, True)
+    for name in ("highs", "lows", "closes"):
+        assert np.array_equal(getattr(stored, name), getattr(made, name), equal_nan=True)
+
+
+def test_a_coin_without_a_row_of_its_own_has_no_kind() -> None:
+    """What a decision reads of a table, and what the backtest takes of it."""
+    own = replace(row("coin", "AUSDT", "too few"), kind="small")
+    table = [
+        row("all", "all", "not shown"),
+        row("kind", "small", "not shown"),
+        row("kind", "large", "too few"),
+    ]
+
+    assert {each.group for each in rows_about([*table, own], "AUSDT")} == {"all", "small", "AUSDT"}
+    assert {each.group for each in rows_about([*table, own], "BUSDT")} == {"all"}

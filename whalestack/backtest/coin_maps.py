@@ -366,6 +366,16 @@ class CoinMaps:
             adverse_pct=self._book.figures[decided[order], layout.ADVERSE],
         )
 
+    def detections(self) -> Detections:
+        """Every cluster as it was first seen, in the order of their numbers."""
+        facts, figures = self._clusters_facts(), self._book.figures[: self.clusters]
+        return Detections(
+            ranges=facts[:, layout.RANGE],
+            refreshes=facts[:, layout.DETECTED],
+            prices=figures[:, layout.PRICE],
+            centers=figures[:, layout.CENTER],
+        )
+
     def followed(self) -> list[Followed]:
         """Every cluster with what came of it."""
         horizons = self.rules.horizons()
@@ -412,6 +422,16 @@ class Judged(NamedTuple):
     is_short: NDArray[np.bool_]
     is_hit: NDArray[np.bool_]
     adverse_pct: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Clusters as they were first seen: (K,) number of the range, refresh, the coin's price, centre."""
+
+    ranges: Ints
+    refreshes: Ints
+    prices: Floats
+    centers: Floats
 
 
 @dataclass(frozen=True)

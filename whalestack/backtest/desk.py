@@ -14,9 +14,11 @@ from whalestack.agents.guards import GuardState
 from whalestack.agents.kill_switch import KillState
 from whalestack.agents.plan_inputs import PlanInputs
 from whalestack.agents.plans import trade_direction
+from whalestack.agents.targets import considered_ranges
 from whalestack.agents.trading_gate import GateState
 from whalestack.backtest.clocked_market import ClockedMarket
 from whalestack.backtest.coin_maps import FollowedCluster
+from whalestack.backtest.daily_tables import DailyTables
 from whalestack.backtest.rankings import MappedCoin, Rankings
 from whalestack.backtest.records import hourly_wicks
 from whalestack.clients.bybit.types import FeeRates
@@ -24,8 +26,10 @@ from whalestack.clock import from_ms
 from whalestack.config import Settings
 from whalestack.db.cluster_store import NOISE_SHARE
 from whalestack.db.live import LiveTick
-from whalestack.db.models import Coin, CoinThreshold, LiquidationCluster
+from whalestack.db.models import Coin, CoinLiquidationPattern, CoinThreshold, LiquidationCluster
+from whalestack.math.accuracy_table import AccuracyRow
 from whalestack.math.directions import Direction, target_side
+from whalestack.math.timeframes import TIMEFRAMES
 from whalestack.simulator.exchange.instrument import InstrumentRules
 from whalestack.simulator.exchange.state import Fees
 
@@ -38,15 +42,22 @@ class BacktestDesk:
     Args:
         coins: by symbol.
         rankings: the scanners' word.
+        tables: of hit rates.
         market: tickers at the clock's moment.
         fees: of the account.
     """
 
     def __init__(
-        self, coins: Mapping[str, MappedCoin], rankings: Rankings, market: ClockedMarket, fees: Fees
+        self,
+        coins: Mapping[str, MappedCoin],
+        rankings: Rankings,
+        tables: DailyTables,
+        market: ClockedMarket,
+        fees: Fees,
     ) -> None:
         self._coins = coins
         self._rankings = rankings
+        self._tables = tables
         self._market = market
         self._fees = FeeRates(fees.taker, fees.maker)
 
@@ -90,6 +101,8 @@ class BacktestDesk:
         mapped = self._coins[symbol]
         refresh = mapped.refresh(tick.ts_ms)
         wicks = hourly_wicks(self._market.series(symbol), tick.ts_ms)
+        clusters = cast("Sequence[LiquidationCluster]", mapped.maps.standing(refresh))
+        patterns = self._rankings.learned(tick.ts_ms).patterns_of(symbol)
         hit = None
         if trade_direction(ranked, settings.autotrader_strategy) != ranked:
             hit = self._just_hit(mapped, refresh, ranked, tick.ts_ms)
@@ -97,15 +110,31 @@ class BacktestDesk:
             direction=ranked,
             coin=mapped.coin,
             tick=tick,
-            clusters=cast("Sequence[LiquidationCluster]", mapped.maps.standing(refresh)),
+            clusters=clusters,
             hit=cast("LiquidationCluster | None", hit),
-            patterns=self._rankings.learned(tick.ts_ms).patterns_of(symbol),
+            patterns=patterns,
             threshold=_threshold(symbol, mapped.maps.typical_usd(refresh + 1), tick.ts_ms),
             wick_up_pct=wicks.wick_up_pct if wicks is not None else None,
             wick_down_pct=wicks.wick_down_pct if wicks is not None else None,
             account=account,
             fees=self._fees,
+            unproven=self._unproven(symbol, clusters, patterns, settings, tick.ts_ms),
         )
+
+    def _unproven(
+        self,
+        symbol: str,
+        clusters: Sequence[LiquidationCluster],
+        patterns: Mapping[str, CoinLiquidationPattern],
+        settings: Settings,
+        now_ms: int,
+    ) -> dict[str, AccuracyRow]:
+        """As the running system's desk reads it; only of the ranges that a target could be of."""
+        if settings.trade_unproven:
+            return {}
+        standing = {each.timeframe for each in clusters}
+        ranges = considered_ranges(patterns, [each for each in TIMEFRAMES if each in standing], settings)
+        return self._tables.unproven(symbol, now_ms, ranges)
 
     def _just_hit(
         self, mapped: MappedCoin, refresh: int, ranked: Direction, now_ms: int

@@ -33,7 +33,7 @@ class Cut:
 
     Args:
         at_ms: market time.
-        facts: triggers, and clusters in the maps of some refreshes, over all coins.
+        facts: triggers, clusters in the maps of some refreshes, rows of hit rates, over all coins.
         decisions: lines of all accounts.
         difference: the first that differs, None where all are the same.
     """
@@ -48,7 +48,7 @@ class Cut:
         found = "all the same" if self.difference is None else self.difference
         return (
             f"  cut at {from_ms(self.at_ms):%Y-%m-%d %H:%M}: {self.decisions} decisions and "
-            f"{self.facts} triggers and clusters before it, {found}"
+            f"{self.facts} triggers, clusters and hit rates before it, {found}"
         )
 
 
@@ -127,19 +127,32 @@ def _moments(played: Played, seed: int, cuts: int) -> list[int]:
 
 
 def facts_of(played: Played, at_ms: int) -> list[str]:
-    """What decisions before a moment rest on: every trigger, and clusters as they stood."""
+    """What decisions before a moment rest on: every trigger, clusters as they stood, hit rates."""
     triggers = [
         f"{moment} trigger {symbol} {way:+d}" for moment, symbol, way in played.triggers if moment < at_ms
     ]
     coins = (each for each in played.coins.values() if each.first_refresh_ms < at_ms)
-    return triggers + [line for coin in coins for line in _clusters(coin, coin.refresh(at_ms))]
+    clusters = [line for coin in coins for line in _clusters(coin, coin.refresh(at_ms))]
+    return triggers + clusters + list(_hit_rates(played, at_ms))
+
+
+def _hit_rates(played: Played, at_ms: int) -> Iterator[str]:
+    """The daily tables made before a moment, the last ones, each row with its figures and its verdict."""
+    last = played.tables.made_by(at_ms - 1)
+    for day in _some_before(last, first=1):
+        yield from (f"day {day} {row}" for row in played.tables.table(day))
 
 
 def _clusters(coin: MappedCoin, last: int) -> Iterator[str]:
     """A coin's typical size and clusters at a refresh and at some before it, the nearer the more of them."""
-    for refresh in sorted({max(last - 2**each + 1, 0) for each in range(LOOKS + 1)}):
+    for refresh in _some_before(last):
         yield f"{coin.coin.symbol} refresh {refresh} typical {coin.maps.typical_usd(refresh)!r}"
         yield from (f"refresh {refresh} {cluster}" for cluster in coin.maps.standing(refresh))
+
+
+def _some_before(last: int, first: int = 0) -> list[int]:
+    """A number and some before it, the nearer the more of them."""
+    return sorted({max(last - 2**each + 1, first) for each in range(LOOKS + 1)}) if last >= first else []
 
 
 def first_difference(whole: Sequence[str], cut: Sequence[str]) -> str | None:

@@ -37,12 +37,6 @@ text{font:12px system-ui,sans-serif;fill:#4b5563}
 """
 
 
-UNPROVEN = (
-    "Ranges whose clusters are not shown to beat chance are traded here. The running system leaves them alone"
-    " once its own table of hit rates says so (TRADE_UNPROVEN=false): it may make none of these trades."
-)
-
-
 def page(report: Report, notes: Sequence[str] = ()) -> str:
     """The whole page.
 
@@ -59,7 +53,6 @@ def page(report: Report, notes: Sequence[str] = ()) -> str:
         f"<title>Backtest</title><style>{_STYLE}</style><h1>Backtest</h1>",
         f"<p class=small>{escape(_what(report))}</p><p class='{kind}'>{escape(report.headline)}</p>",
         f"<p>Buying and holding every coin: {report.buy_and_hold_pct:+.2f} %.</p>",
-        f"<p class=small>{UNPROVEN}</p>",
         "<h2>Traders side by side</h2>",
         _table([each.row() for each in report.agents]),
         "<h2>Equity</h2>",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whalestack.backtest.coin_maps import CoinMaps, MapRules, ModelBars
+from whalestack.backtest.daily_tables import DailyTables
 from whalestack.backtest.desk import coin_of
 from whalestack.backtest.prepared import PreparedCoin, PreparedMarket
 from whalestack.backtest.rankings import MappedCoin, Rankings
@@ -49,6 +50,7 @@ class Played:
         market: prepared.
         coins: with maps at every refresh.
         rankings: of these coins.
+        tables: of the hit rates of their clusters.
         triggers: (market ms, symbol, +1 or -1), by time and then in the coins' order.
         begin_ms, end_ms: the stretch; a whole number of refreshes from one another.
         candles: how many candles of all coins lie in it.
@@ -57,6 +59,7 @@ class Played:
     market: PreparedMarket
     coins: Mapping[str, MappedCoin]
     rankings: Rankings
+    tables: DailyTables
     triggers: tuple[tuple[int, str, int], ...]
     begin_ms: int
     end_ms: int
@@ -110,6 +113,7 @@ def play(
         market=market,
         coins=coins,
         rankings=Rankings(coins, settings, begin_ms),
+        tables=DailyTables(coins, settings, begin_ms),
         triggers=_in_time_order(sightings),
         begin_ms=begin_ms,
         end_ms=end_ms,

@@ -122,7 +122,7 @@ class AccountRun:
         rng = random.Random(seed)  # noqa: S311 - repeatable, no secrets
         self._exchange = Exchange(self._market, self._clock, equity_usd=equity_usd, rng=rng, fees=fees)
         self._start_usd = float(equity_usd)
-        self._desk = BacktestDesk(played.coins, played.rankings, self._market, fees)
+        self._desk = BacktestDesk(played.coins, played.rankings, played.tables, self._market, fees)
         self._ledger = Ledger(self._exchange)
         self._decisions = Decisions()
         self._cursors: dict[str, _Cursor] = {}

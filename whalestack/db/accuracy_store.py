@@ -14,15 +14,11 @@ from sqlalchemy.orm import Session
 from whalestack.clock import from_ms, to_ms
 from whalestack.db.models import AccuracyRecord, Coin
 from whalestack.math.accuracy import BarGrid, Sightings
+from whalestack.math.accuracy_bars import FIVE_MS, HOUR_MS, LEAST_MINUTES
 from whalestack.math.accuracy_table import AccuracyRow, CoinKind, Scope, Verdict
 from whalestack.math.chance import Difference, Share
 from whalestack.math.heatmap import Floats
 from whalestack.math.timeframes import TIMEFRAMES
-
-BAR_MS = 300_000
-HOUR_MS = 3_600_000
-# A bar of which most minutes are missing says little of how far price went in it.
-LEAST_MINUTES = 3
 
 
 @dataclass(frozen=True)
@@ -84,11 +80,11 @@ _BARS = text(
 
 def five_minute_bars(session: Session, symbol: str, *, since: datetime, now: datetime) -> BarGrid | None:
     """The coin's bars put together from minutes; only those that have ended. None without any."""
-    until = from_ms(to_ms(now) // BAR_MS * BAR_MS)
+    until = from_ms(to_ms(now) // FIVE_MS * FIVE_MS)
     rows = session.execute(
         _BARS, {"symbol": symbol, "since": since, "until": until, "least": LEAST_MINUTES}
     ).all()
-    return _grid(rows, BAR_MS)
+    return _grid(rows, FIVE_MS)
 
 
 _HOURS = text(

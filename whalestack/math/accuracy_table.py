@@ -10,7 +10,7 @@ import numpy as np
 
 from whalestack.math.accuracy import Trials
 from whalestack.math.chance import Difference, Share, newcombe, share_of
-from whalestack.math.heatmap import Floats
+from whalestack.math.heatmap import Floats, Ints
 from whalestack.math.timeframes import TIMEFRAMES
 
 CoinKind = Literal["major", "large", "small"]
@@ -116,6 +116,33 @@ def accuracy_table(
     return tuple(rows)
 
 
+def is_enough(n: float, periods: int, min_observations: float) -> bool:
+    """Whether so many independent observations, in so many separate stretches, allow any verdict."""
+    return n >= min_observations and periods >= LEAST_PERIODS
+
+
+def most_observations(seen_ms: Sequence[Ints], horizon_ms: int) -> tuple[int, int]:
+    """Bounds that are quickly known: no row of a range has more observations or stretches than these.
+
+    Args:
+        seen_ms: (N,) ascending for each coin, moments of its looks.
+        horizon_ms: of the range.
+
+    Returns:
+        Independent observations, of which a coin's side has one in a horizon, and stretches.
+    """
+    spans = [(int(each[0]), int(each[-1])) for each in seen_ms if each.size]
+    if not spans:
+        return 0, 0
+
+    def blocks(first_ms: int, last_ms: int, length_ms: int) -> int:
+        return last_ms // length_ms - first_ms // length_ms + 1
+
+    whole = min(first for first, _ in spans), max(last for _, last in spans)
+    votes = sum(2 * blocks(*span, horizon_ms) for span in spans)
+    return votes, blocks(*whole, PERIOD_HORIZONS * horizon_ms)
+
+
 def verdict_of(
     n: float, periods: int, over_random: Difference, over_mirror: Difference, min_observations: float
 ) -> Verdict:
@@ -126,13 +153,27 @@ def verdict_of(
     "below chance": the upper bound of one of them is below 0.
     "not shown": anything else.
     """
-    if n < min_observations or periods < LEAST_PERIODS:
+    if not is_enough(n, periods, min_observations):
         return "too few"
     if min(over_random.low, over_mirror.low) > 0:
         return "beats chance"
     if min(over_random.high, over_mirror.high) < 0:
         return "below chance"
     return "not shown"
+
+
+def rows_about(rows: Iterable[AccuracyRow], symbol: str) -> list[AccuracyRow]:
+    """The rows of one table that say something of a coin, as `db.coin_inputs` chooses them: its own,
+    those of the kind that its own name, everyone's. A coin without a row of its own has no kind.
+
+    Args:
+        rows: of one table.
+        symbol: of the coin.
+    """
+    table = list(rows)
+    own = [row for row in table if row.scope == "coin" and row.group == symbol]
+    groups = {("all", ALL), *(("kind", row.kind) for row in own)}
+    return own + [row for row in table if (row.scope, row.group) in groups]
 
 
 def unproven_ranges(rows: Iterable[AccuracyRow]) -> dict[str, AccuracyRow]:

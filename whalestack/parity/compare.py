@@ -67,6 +67,8 @@ class Stretch:
             "HEATMAP_SOURCE": "model",
             "TICK_SPACING_S": str(POINT_MS // 1000),
             "X_KINDS": "",
+            # The walk does not make the daily table of hit rates, so neither side looks at one.
+            "TRADE_UNPROVEN": "true",
             "AUTOTRADERS": ", ".join(f"{name}:{name.upper()}" for name in self.agents),
             **dict(self.values),
         }

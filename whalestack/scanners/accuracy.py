@@ -16,19 +16,11 @@ from whalestack.clock import Clock
 from whalestack.config import Settings
 from whalestack.db import accuracy_store as store
 from whalestack.db.engine import Database
-from whalestack.math.accuracy import Trials, judge_beside_chance
+from whalestack.math.accuracy import Trials
+from whalestack.math.accuracy_bars import BEFORE, FIVES_LOOKBACK, is_on_fives, judge_range
 from whalestack.math.accuracy_table import AccuracyRow, CoinKind, accuracy_table, kinds_of
-from whalestack.math.timeframes import DAY_S, horizon_s
 
 log = structlog.get_logger()
-
-# Horizons of days are judged on five-minute bars, longer ones on hours: these reach back far enough
-# for separate stretches of months, and an hour is little of them. The part of a bar that was running
-# at the look is not seen, which can cost a cluster a hit and never gives it one.
-FIVES_UP_TO_S = 3 * DAY_S
-FIVES_LOOKBACK = timedelta(days=60)
-# Volatility at the first look is told by the day before it.
-BEFORE = timedelta(seconds=DAY_S)
 
 
 @dataclass(frozen=True)
@@ -98,10 +90,5 @@ class AccuracyScanner:
                 return []
             hours = store.hourly_bars(work.session, symbol, since=since - BEFORE, now=now)
             fives = store.five_minute_bars(work.session, symbol, since=now - FIVES_LOOKBACK, now=now)
-        found = []
-        for each in seen:
-            horizon = horizon_s(each.timeframe)
-            grid = fives if horizon <= FIVES_UP_TO_S else hours
-            if grid is not None:
-                found.append(judge_beside_chance(grid, each, horizon * 1000))
-        return found
+        grids = [(fives if is_on_fives(each.timeframe) else hours, each) for each in seen]
+        return [judge_range(grid, each) for grid, each in grids if grid is not None]

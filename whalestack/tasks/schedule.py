@@ -9,6 +9,7 @@ from typing import Any
 from celery.schedules import crontab, schedule
 
 from whalestack.config import Settings
+from whalestack.math.accuracy_bars import EVERY_S
 
 CANARY_INTERVAL_S = 60
 # Wanted at once when the system starts, and not only after a whole interval. The retention goes
@@ -66,7 +67,7 @@ def entries(settings: Settings) -> tuple[Entry, ...]:
         Entry("history.outcomes", 300),
         Entry("history.patterns", 900),
         Entry("history.thresholds", 900),
-        Entry("history.accuracy", 86_400),
+        Entry("history.accuracy", EVERY_S),
         Entry("history.retention", 3600),
         Entry("history.canaries", CANARY_INTERVAL_S),
     )
