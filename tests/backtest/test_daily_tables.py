@@ -15,8 +15,9 @@ from tests.backtest.random_market import START_MS, WARM_UP_MS, candles, settings
 from tests.scanners.market_rows import add_coin
 from whalestack.backtest import daily_tables
 from whalestack.backtest.candles import Candles
-from whalestack.backtest.coin_maps import Followed, MapRules
+from whalestack.backtest.coin_maps import MapRules
 from whalestack.backtest.daily_tables import EVERY_MS, DailyTables
+from whalestack.backtest.followed_clusters import Followed
 from whalestack.backtest.lookahead import LookaheadCheck, check
 from whalestack.backtest.played_coins import Played, play
 from whalestack.backtest.prepared import prepare

@@ -26,11 +26,12 @@ CLUSTERS, SIGHTINGS, LEARNED, NOTED = range(4)
 many of the sightings stand in `seen`: the last ones."""
 SHORT_FROM, LONG_FROM, OLDEST = range(3)
 """Places in `Book.edges`: prices from which some undecided cluster is hit; when the oldest was detected."""
-ITS_LOW, ITS_HIGH, ITS_CENTER, ITS_SIDE = range(4)
+ITS_LOW, ITS_HIGH, ITS_SIDE = range(3)
 """Rows of `Book.bands`."""
 BEGIN, END, WAY, NUMBER, RIVALS, TWIN = range(6)
-"""Rows of `Runs.whole`: levels, side, the cluster that it is or -1; how many it could be: -1 before they were
-looked for, more than `MOST_RIVALS` where they are not noted; the run before it that is the same cluster or -1."""
+"""Rows of `Runs.whole`: levels, side, the cluster that it is or -1; how many it could be: -1 before they
+were looked for, more than `MOST_RIVALS` where they are not noted; the run before it that is the same
+cluster, or -1."""
 TOTAL, CENTRE = range(2)
 """Rows of `Runs.figures`: sum, or -1 before it is known; centre of mass."""
 SLACK_FROM, SLACK_TO, SLACK_BOUND = range(3)
@@ -47,7 +48,7 @@ class Book(NamedTuple):
     Args:
         figures: (K, 6), facts: (K, 5), see above.
         active: (R, P) numbers of the undecided clusters of each range; active_count: (R,); bands:
-            (R, 4, P) what `figures` and `facts` say of them, side by side, for matching;
+            (R, 3, P) what `figures` and `facts` say of them, side by side, for matching;
             edges: (R, 3), see above.
         seen: (S,) numbers of the clusters that were seen, one for each run; seen_usd: (S,) values of
             the runs: a cluster of several has all of them; seen_from: (refreshes + 1,) where the
@@ -80,8 +81,8 @@ class Runs(NamedTuple):
 
     Args:
         whole: (R, 6, N), figures: (R, 2, N), see above; counts: (R,) how many of N there are.
-        rivals: (R, N, M) numbers of the clusters that a run could be, oldest first, wherever in it its
-            centre lies, while the slack is at most that of `SLACK_BOUND`.
+        rivals: (R, N, M + 1) numbers of the clusters that a run could be, oldest first, wherever in it its
+            centre lies, while the slack is at most that of `SLACK_BOUND`; the last place takes what is none.
         slacks: (R, 3) between the first two, each run whose centre has not moved is the same cluster.
         has_twins: (R,) whether several runs are the same cluster.
         chosen: (R, words) a bit for each level that stands out.
@@ -186,7 +187,7 @@ def empty_book(refreshes: int, ranges: int) -> Book:
         facts=np.zeros((0, 5), dtype=np.int64),
         active=np.zeros((ranges, 0), dtype=np.int64),
         active_count=np.zeros(ranges, dtype=np.int64),
-        bands=np.zeros((ranges, 4, 0)),
+        bands=np.zeros((ranges, 3, 0)),
         edges=np.tile([np.inf, -np.inf, np.inf], (ranges, 1)),
         seen=np.zeros(0, dtype=np.int64),
         seen_usd=np.zeros(0),
@@ -208,7 +209,7 @@ def empty_runs(levels: int, ranges: int) -> Runs:
         whole=np.zeros((ranges, 6, most), dtype=np.int64),
         figures=np.zeros((ranges, 2, most)),
         counts=np.zeros(ranges, dtype=np.int64),
-        rivals=np.zeros((ranges, most, MOST_RIVALS), dtype=np.int64),
+        rivals=np.zeros((ranges, most, MOST_RIVALS + 1), dtype=np.int64),
         slacks=np.zeros((ranges, 3)),
         has_twins=np.zeros(ranges, dtype=np.bool_),
         chosen=np.zeros((ranges, -(-levels // WORD)), dtype=np.int64),
@@ -216,7 +217,7 @@ def empty_runs(levels: int, ranges: int) -> Runs:
         recounts=np.zeros(ranges, dtype=np.int64),
         spare=np.zeros((6, most), dtype=np.int64),
         spare_figures=np.zeros((2, most)),
-        spare_rivals=np.zeros((most, MOST_RIVALS), dtype=np.int64),
+        spare_rivals=np.zeros((most, MOST_RIVALS + 1), dtype=np.int64),
         largest=np.zeros((ranges, 2)),
         cells=np.zeros(levels, dtype=np.int64),
         shown=np.zeros(ranges, dtype=np.int64),

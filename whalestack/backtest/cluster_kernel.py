@@ -34,7 +34,6 @@ from whalestack.backtest.cluster_book import (
     END,
     HIGH,
     HIT_MINUTE,
-    ITS_CENTER,
     ITS_HIGH,
     ITS_LOW,
     ITS_SIDE,
@@ -127,10 +126,9 @@ def _note(runs: Runs, which: int, scale: float, book: Book) -> None:
     if runs.has_twins[which]:
         usd = _with_twins(usd, whole, runs.spare_figures[0])
     for run in range(count):
-        if whole[WAY, run] > 0:
-            short = max(short, usd[run])
-        else:
-            long = max(long, usd[run])
+        is_short = whole[WAY, run] > 0
+        short = usd[run] if is_short and usd[run] > short else short
+        long = usd[run] if not is_short and usd[run] > long else long
     runs.largest[which, 0], runs.largest[which, 1] = short, long
 
 
@@ -177,7 +175,7 @@ def _begin(view: View, whole: Ints, figures: Floats, run: int, which: int, book:
     facts[DECIDED], facts[HIT_MINUTE] = -1, -1
     bands = book.bands[which]
     bands[ITS_LOW, place], bands[ITS_HIGH, place] = known[LOW], known[HIGH]
-    bands[ITS_CENTER, place], bands[ITS_SIDE, place] = known[CENTER], facts[SIDE]
+    bands[ITS_SIDE, place] = facts[SIDE]
     widen_edges(book.edges[which], facts, known[CENTER])
 
 

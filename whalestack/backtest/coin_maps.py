@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whalestack.backtest import cluster_book as layout
 from whalestack.backtest import cluster_kernel as kernel
+from whalestack.backtest.followed_clusters import Detections, Followed, FollowedCluster, Judged
 from whalestack.backtest.live_columns import LiveColumns
 from whalestack.math.directions import ClusterSide
 from whalestack.math.heatmap import Floats, Ints
@@ -29,28 +30,6 @@ MINUTE_MS = 60_000
 SIGHTINGS_ROOM = 1 << 17
 ROOM = 16
 """For the most clusters of so many refreshes the book is made longer at a time; few are ever new."""
-
-
-class FollowedCluster(NamedTuple):
-    """A cluster as plans and rankings read it; the fields of a row of `liquidation_clusters`.
-
-    `leverage` and `value_usd` are both its value as last seen, USD: the table has the first name, what is
-    read out of it for rankings the second.
-    """
-
-    id: int
-    symbol: str
-    timeframe: str
-    side: ClusterSide
-    price_low: float
-    price_high: float
-    price_center: float
-    leverage: float
-    distance_pct: float
-
-    @property
-    def value_usd(self) -> float:
-        return self.leverage
 
 
 @dataclass(frozen=True)
@@ -262,7 +241,8 @@ class CoinMaps:
         """(N,) numbers, ascending, and (N,) values of the clusters of a refresh."""
         numbers, usd = self._seen(refresh)
         own, places = np.unique(numbers, return_inverse=True)
-        return own, np.bincount(places, usd)
+        values: Floats = np.bincount(places, usd).astype(np.float64, copy=False)
+        return own, values
 
     def _seen(self, refresh: int) -> tuple[Ints, Floats]:
         """(N,) cluster and (N,) value of each run of a refresh."""
@@ -413,42 +393,3 @@ class CoinMaps:
 
     def _clusters_facts(self) -> Ints:
         return self._book.facts[: self.clusters]
-
-
-class Judged(NamedTuple):
-    """Clusters with a verdict: (K,) number of the range, side, verdict, adverse run in per cent."""
-
-    ranges: Ints
-    is_short: NDArray[np.bool_]
-    is_hit: NDArray[np.bool_]
-    adverse_pct: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """Clusters as they were first seen: (K,) number of the range, refresh, the coin's price, centre."""
-
-    ranges: Ints
-    refreshes: Ints
-    prices: Floats
-    centers: Floats
-
-
-@dataclass(frozen=True)
-class Followed:
-    """A cluster and what came of it.
-
-    Args:
-        cluster: as it was detected, with its latest value.
-        detected_price: of the coin at its detection.
-        detected, horizon: number of its first refresh, and refreshes in which it must be hit.
-        hit: None while it is undecided.
-        adverse_pct: how far price ran the other way until the verdict.
-    """
-
-    cluster: FollowedCluster
-    detected_price: float
-    detected: int
-    horizon: int
-    hit: bool | None
-    adverse_pct: float

@@ -17,8 +17,8 @@ from whalestack.agents.plans import trade_direction
 from whalestack.agents.targets import considered_ranges
 from whalestack.agents.trading_gate import GateState
 from whalestack.backtest.clocked_market import ClockedMarket
-from whalestack.backtest.coin_maps import FollowedCluster
 from whalestack.backtest.daily_tables import DailyTables
+from whalestack.backtest.followed_clusters import FollowedCluster
 from whalestack.backtest.rankings import MappedCoin, Rankings
 from whalestack.backtest.records import hourly_wicks
 from whalestack.clients.bybit.types import FeeRates

@@ -78,10 +78,10 @@ def _find_rivals(view: View, runs: Runs, which: int, run: int, book: Book) -> in
     low, high = view.levels[whole[BEGIN, run]] - bound, view.levels[whole[END, run]] + bound
     count = 0
     for place in range(book.active_count[which]):
-        if bands[ITS_SIDE, place] == way and bands[ITS_LOW, place] <= high and bands[ITS_HIGH, place] >= low:
-            if count < MOST_RIVALS:
-                rivals[count] = book.active[which, place]
-            count += 1
+        # Written first and counted then: a branch here is guessed wrongly too often.
+        rivals[min(count, MOST_RIVALS)] = book.active[which, place]
+        is_one = (bands[ITS_SIDE, place] == way) & (bands[ITS_LOW, place] <= high)
+        count += is_one & (bands[ITS_HIGH, place] >= low)
     return count
 
 
@@ -112,8 +112,8 @@ def _nearest(
 @inlined
 def tell(runs: Runs, which: int, new: int, view: View, book: Book) -> None:
     """The runs of a range are told of a cluster that is new."""
-    whole, figures = runs.whole[which], book.figures[new]
-    low, high = figures[LOW] - runs.slacks[which, SLACK_BOUND], figures[HIGH] + runs.slacks[which, SLACK_BOUND]
+    whole, bound = runs.whole[which], runs.slacks[which, SLACK_BOUND]
+    low, high = book.figures[new, LOW] - bound, book.figures[new, HIGH] + bound
     for run in range(runs.counts[which]):
         count = whole[RIVALS, run]
         if count < 0 or whole[WAY, run] != book.facts[new, SIDE]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from whalestack.backtest.coin_maps import CoinMaps, FollowedCluster
+from whalestack.backtest.coin_maps import CoinMaps
+from whalestack.backtest.followed_clusters import FollowedCluster
 from whalestack.backtest.records import Learned
 from whalestack.backtest.series import CoinSeries
 from whalestack.config import Settings

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whalestack.backtest.coin_maps import FollowedCluster, live_columns
+from whalestack.backtest.coin_maps import live_columns
+from whalestack.backtest.followed_clusters import FollowedCluster
 from whalestack.backtest.played_coins import Played
 from whalestack.backtest.rankings import MappedCoin
 from whalestack.db.heatmap_rows import StoredMap
