@@ -59,7 +59,7 @@ def test_a_change_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
 
 def test_the_kernels_own_sources_are_all_looked_at() -> None:
     """Each file whose functions are compiled, or made part of such, is one of those that count."""
-    own = set(compiling._sources(compiling.PACKAGE))
+    own = set(compiling.compiled_from())
     door = "from whalestack.math.compiling"
     users = {path for path in compiling.PACKAGE.rglob("*.py") if door in path.read_text()}
     assert users

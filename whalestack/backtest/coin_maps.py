@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
@@ -28,6 +28,8 @@ from whalestack.math.timeframes import GEOMETRY, TIMEFRAMES, TRADABLE_TIMEFRAMES
 
 MINUTE_MS = 60_000
 SIGHTINGS_ROOM = 1 << 17
+SIDES: Mapping[ClusterSide, int] = {"short": 1, "long": -1}
+"""As `Book.facts` has them."""
 ROOM = 16
 """For the most clusters of so many refreshes the book is made longer at a time; few are ever new."""
 
@@ -234,7 +236,7 @@ class CoinMaps:
         numbers, usd = self._stands(refresh)
         facts = self._book.facts[numbers]
         wanted = np.array([each in timeframes for each in self.rules.timeframes])
-        own = wanted[facts[:, layout.RANGE]] & (facts[:, layout.SIDE] == (1 if side == "short" else -1))
+        own = wanted[facts[:, layout.RANGE]] & (facts[:, layout.SIDE] == SIDES[side])
         return self._clusters(numbers[own], usd[own])
 
     def _stands(self, refresh: int) -> tuple[Ints, Floats]:
@@ -313,7 +315,7 @@ class CoinMaps:
         wanted = (
             (facts[:, layout.HIT_MINUTE] >= 0)
             & (facts[:, layout.DECIDED] <= refresh)
-            & (facts[:, layout.SIDE] == (1 if side == "short" else -1))
+            & (facts[:, layout.SIDE] == SIDES[side])
             & (ends >= since_minute)
         )
         numbers = np.flatnonzero(wanted)

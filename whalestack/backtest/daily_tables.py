@@ -161,12 +161,8 @@ def five_minute_bars(series: CoinSeries, since_ms: int, at_ms: int) -> BarGrid |
 
 def hourly_bars(series: CoinSeries, since_ms: int, at_ms: int) -> BarGrid | None:
     """The coin's hourly bars that have ended. None without any."""
-    starts, hours = series.hours
-    part = slice(*np.searchsorted(starts, (since_ms, at_ms - HOUR_MS + 1)).tolist())
-    if part.stop <= part.start:
-        return None
-    _, highs, lows, closes = hours[:, part]
-    return BarGrid.of(starts[part], highs, lows, closes, HOUR_MS)
+    starts, (_, highs, lows, closes) = series.ended_hours(since_ms, at_ms)
+    return BarGrid.of(starts, highs, lows, closes, HOUR_MS) if starts.size else None
 
 
 def _ms(span: timedelta) -> int:

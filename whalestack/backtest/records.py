@@ -21,8 +21,6 @@ from whalestack.math.quantiles import quantile
 from whalestack.math.wicks import WickStatistics, wick_statistics
 from whalestack.scanners.coin_history import WICK_LOOKBACK, WICK_QUANTILE, pattern_row
 
-HOUR_MS = 3_600_000
-
 
 class Tally(NamedTuple):
     """How many clusters of a range were judged, and how many of them were a success."""
@@ -86,12 +84,9 @@ class Learned:
 
 def hourly_wicks(series: CoinSeries, at_ms: int) -> WickStatistics | None:
     """The wicks of the last week's whole hours."""
-    starts, hours = series.hours
     since_ms = at_ms - round(WICK_LOOKBACK.total_seconds() * 1000)
-    part = slice(*np.searchsorted(starts, (since_ms, at_ms - HOUR_MS + 1)).tolist())
-    if part.stop <= part.start:
-        return None
-    return wick_statistics(*hours[:, part], quantile=WICK_QUANTILE)
+    starts, hours = series.ended_hours(since_ms, at_ms)
+    return wick_statistics(*hours, quantile=WICK_QUANTILE) if starts.size else None
 
 
 def _tallies(maps: CoinMaps, refresh: int, settings: Settings) -> dict[str, Tally]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from whalestack.backtest import walk_kernel as kernel
 from whalestack.backtest.repair import CLOSE, HIGH, LOW, OPEN, TURNOVER
+from whalestack.math.accuracy_bars import HOUR_MS
 from whalestack.math.heatmap import Floats, Ints
 from whalestack.simulator.market.walk import walk_points
 
@@ -184,12 +185,18 @@ class CoinSeries:
     def hours(self) -> tuple[Ints, Floats]:
         """Opening moments (H,) of the hours and their open, high, low, close (4, H), of whole candles."""
         starts = self.start_ms + self.bar_ms * np.arange(self.bars.shape[1], dtype=np.int64)
-        hour = starts // 3_600_000
+        hour = starts // HOUR_MS
         heads = np.flatnonzero(np.concatenate([[True], np.diff(hour) > 0]))
         tails = np.concatenate([heads[1:], [len(hour)]]) - 1
         bars = self.bars
         high, low = np.maximum.reduceat(bars[HIGH], heads), np.minimum.reduceat(bars[LOW], heads)
-        return hour[heads] * 3_600_000, np.stack([bars[OPEN][heads], high, low, bars[CLOSE][tails]])
+        return hour[heads] * HOUR_MS, np.stack([bars[OPEN][heads], high, low, bars[CLOSE][tails]])
+
+    def ended_hours(self, since_ms: int, at_ms: int) -> tuple[Ints, Floats]:
+        """Of `hours`, those that open from one moment on and have ended by another."""
+        starts, hours = self.hours
+        part = slice(*np.searchsorted(starts, (since_ms, at_ms - HOUR_MS + 1)).tolist())
+        return starts[part], hours[:, part]
 
 
 def _rounded(prices: Floats, tick: float) -> Floats:

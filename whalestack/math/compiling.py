@@ -56,19 +56,20 @@ def _forget_when_anything_changed(dispatcher: Any) -> None:
     had made part of it, and with the constants of before.
     """
     kept = dispatcher._cache._cache_file
-    kept._source_stamp = (kept._source_stamp, sources_stamp(PACKAGE))
+    kept._source_stamp = (kept._source_stamp, sources_stamp())
 
 
 @cache
-def sources_stamp(package: Path) -> str:
+def sources_stamp() -> str:
     """Of everything that is compiled, and of what goes into it."""
     digest = hashlib.sha256()
-    for path in _sources(package):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in compiled_from():
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-def _sources(package: Path) -> Iterator[Path]:
+def compiled_from() -> Iterator[Path]:
+    """The files of `COMPILED_FROM`."""
     for name in COMPILED_FROM:
-        path = package / name
+        path = PACKAGE / name
         yield from sorted(path.glob("*.py")) if path.is_dir() else [path]

@@ -66,11 +66,10 @@ def _rows(series: CoinSeries, now_ms: int) -> Iterator[BarRow]:
 
 
 def _hours(series: CoinSeries, now_ms: int) -> Iterator[BarRow]:
-    starts, hours = series.hours
+    starts, hours = series.ended_hours(series.start_ms - HOUR_MS, now_ms)
     for start_ms, prices in zip(starts.tolist(), hours.T.tolist(), strict=True):
-        if start_ms + HOUR_MS <= now_ms:
-            # Wicks are all that hours are read for.
-            yield _row(series.symbol, HOURS, start_ms, (*prices, 0.0, np.nan))
+        # Wicks are all that hours are read for.
+        yield _row(series.symbol, HOURS, start_ms, (*prices, 0.0, np.nan))
 
 
 def _row(symbol: str, interval: str, start_ms: int, values: tuple[float, ...]) -> BarRow:
